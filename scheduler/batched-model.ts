@@ -1,0 +1,292 @@
+/** A model whose requests wait in one queue and run in batches on its instances. */
+import { InferenceError } from "../proto/errors.ts";
+import { type InferenceRequest, NO_PARAMETERS, requestIdPrefix } from "../proto/inference.ts";
+import type { Tensor } from "../proto/tensor.ts";
+import { type BatchPolicy, decide, type QueuedRequest } from "./batcher.ts";
+import type { Cancellation } from "./cancellation.ts";
+import type { Clock } from "./clock.ts";
+import type { ExecutedBatch, ModelInstance } from "./instance.ts";
+import type { Model, ModelResponse } from "./model.ts";
+import { Queue, type QueuePlace } from "./queue.ts";
+import { checkRoom, type QueuePolicy, queueTimeoutMs } from "./queue-policy.ts";
+import { ResponseOrder } from "./response-order.ts";
+import type { ModelSignature } from "./signature.ts";
+import { type FailureReason, ModelStatistics } from "./statistics.ts";
+import { validateRequest } from "./validate-request.ts";
+import { WakeUp } from "./wake-up.ts";
+
+export interface BatchedModelOptions {
+  readonly signature: ModelSignature;
+  /** At least one; each runs one batch at a time. */
+  readonly instances: readonly ModelInstance[];
+  /** null: Triton's default scheduler, one request an execution. */
+  readonly batching: BatchPolicy | null;
+  readonly queuePolicy: QueuePolicy;
+  readonly clock: Clock;
+}
+
+/** One request on its way through the queue and an instance. */
+interface Entry extends QueuedRequest {
+  readonly request: InferenceRequest;
+  /** When it is rejected if it still waits; Infinity: never. */
+  readonly expiresMs: number;
+  /** Hands the outcome to the caller, in turn where the order is preserved. */
+  readonly deliver: (outcome: () => void) => void;
+  readonly resolve: (response: ModelResponse) => void;
+  readonly reject: (reason: InferenceError) => void;
+  /** Where it waits; undefined once dispatched or gone. */
+  place: QueuePlace<Entry> | undefined;
+  /** Answered, failed or cancelled: what happens later is ignored. */
+  finished: boolean;
+}
+
+/** An instance with its history, by which the next batch chooses. */
+interface Slot {
+  readonly instance: ModelInstance;
+  busyMs: number;
+  failuresInARow: number;
+}
+
+export class BatchedModel implements Model {
+  readonly signature: ModelSignature;
+  readonly statistics = new ModelStatistics();
+  readonly #batching: BatchPolicy | null;
+  readonly #queuePolicy: QueuePolicy;
+  readonly #clock: Clock;
+  readonly #slots: readonly Slot[];
+  readonly #idle: Set<Slot>;
+  readonly #queue = new Queue<Entry>();
+  readonly #wakeUp: WakeUp;
+  readonly #order: ResponseOrder | undefined;
+  /** Whether requests of this model can differ in what keeps them out of one batch. */
+  readonly #hasBatchKeys: boolean;
+  #nextExpiryMs = Number.POSITIVE_INFINITY;
+  #dispatchIsDue = false;
+  #closed: Promise<void> | undefined;
+  #onDrained: (() => void) | undefined;
+
+  constructor(options: BatchedModelOptions) {
+    this.signature = options.signature;
+    this.#batching = options.batching;
+    this.#queuePolicy = options.queuePolicy;
+    this.#clock = options.clock;
+    this.#slots = options.instances.map((instance) => ({ instance, busyMs: 0, failuresInARow: 0 }));
+    this.#idle = new Set(this.#slots);
+    this.#wakeUp = new WakeUp(options.clock, () => this.#dispatch());
+    this.#order = options.batching?.preserveOrdering === true ? new ResponseOrder() : undefined;
+    this.#hasBatchKeys = options.signature.inputs.some((spec) => spec.optional === true || spec.dims.includes(-1));
+  }
+
+  infer(request: InferenceRequest, cancellation?: Cancellation): Promise<ModelResponse> {
+    return new Promise((resolve, reject) => {
+      const enqueuedMs = this.#clock.now();
+      const rows = this.#admit(request, cancellation, enqueuedMs);
+      const entry: Entry = {
+        request,
+        rows: Math.max(1, rows),
+        enqueuedMs,
+        batchKey: this.#batchKey(request, rows),
+        expiresMs: enqueuedMs + queueTimeoutMs(this.#queuePolicy, request),
+        deliver: this.#order?.enter() ?? deliverAtOnce,
+        resolve,
+        reject,
+        place: undefined,
+        finished: false,
+      };
+      entry.place = this.#queue.push(entry);
+      this.statistics.pendingRequestCount++;
+      if (entry.expiresMs < this.#nextExpiryMs) this.#nextExpiryMs = entry.expiresMs;
+      cancellation?.onCancel((reason) => this.#fail(entry, reason, "CANCELED"));
+      this.#arrived();
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#drain();
+    return this.#closed;
+  }
+
+  /** Batch size of a request that may wait; throws, and counts, where it may not. */
+  #admit(request: InferenceRequest, cancellation: Cancellation | undefined, nowMs: number): number {
+    let reason: FailureReason = "OTHER";
+    try {
+      if (this.#closed !== undefined) throw stopping(request);
+      const rows = validateRequest(this.signature, request);
+      reason = "CANCELED";
+      if (cancellation?.reason !== undefined) throw cancellation.reason;
+      reason = "REJECTED";
+      checkRoom(this.#queuePolicy, this.#queue.size, request);
+      return rows;
+    } catch (error) {
+      this.statistics.recordFailure(reason, this.#clock.now() - nowMs);
+      throw error;
+    }
+  }
+
+  /** What must be equal within a batch; an empty request runs alone, since models may choke on no rows. */
+  #batchKey(request: InferenceRequest, rows: number): string {
+    if (rows === 0) return `empty:${this.#clock.now()}`;
+    if (!this.#hasBatchKeys) return "";
+    const shapeOf = (name: string) =>
+      request.inputs
+        .find((input) => input.name === name)
+        ?.shape.slice(1)
+        .join("x");
+    return this.signature.inputs.map((spec) => shapeOf(spec.name) ?? "absent").join();
+  }
+
+  /** Looks for work at the end of this turn, when all that arrived with it is queued; at once where nothing batches. */
+  #arrived(): void {
+    if (this.#idle.size === 0) {
+      this.#wakeUp.schedule(this.#nextExpiryMs);
+    } else if (this.#batching === null) {
+      this.#dispatch();
+    } else if (!this.#dispatchIsDue) {
+      this.#dispatchIsDue = true;
+      this.#clock.soon(() => {
+        this.#dispatchIsDue = false;
+        this.#dispatch();
+      });
+    }
+  }
+
+  /** Sends batches while there are free instances and the policy says so. */
+  #dispatch(): void {
+    const nowMs = this.#clock.now();
+    if (nowMs >= this.#nextExpiryMs) this.#expire(nowMs);
+    while (this.#queue.size > 0) {
+      const slot = this.#leastLoaded();
+      if (slot === undefined) break;
+      const decision = this.#batching === null ? SINGLE : decide(this.#queue, this.#batching, nowMs);
+      if (decision.kind === "wait") this.#wakeUp.schedule(decision.untilMs);
+      if (decision.kind !== "dispatch") break;
+      this.#idle.delete(slot);
+      void this.#run(slot, this.#take(decision.count), nowMs);
+    }
+    this.#wakeUp.schedule(this.#nextExpiryMs);
+  }
+
+  /** The free instance that failed least recently and worked least. */
+  #leastLoaded(): Slot | undefined {
+    let best: Slot | undefined;
+    for (const slot of this.#idle) {
+      if (
+        best === undefined ||
+        slot.failuresInARow < best.failuresInARow ||
+        (slot.failuresInARow === best.failuresInARow && slot.busyMs < best.busyMs)
+      ) {
+        best = slot;
+      }
+    }
+    return best;
+  }
+
+  #take(count: number): Entry[] {
+    const entries: Entry[] = [];
+    while (entries.length < count) {
+      const entry = this.#queue.shift();
+      if (entry === undefined) break;
+      entry.place = undefined;
+      entries.push(entry);
+    }
+    this.statistics.pendingRequestCount -= entries.length;
+    return entries;
+  }
+
+  /** Runs one batch to its end. Never rejects: every outcome goes to the callers. */
+  async #run(slot: Slot, entries: readonly Entry[], startedMs: number): Promise<void> {
+    const startedEpochMs = this.#clock.epochMs();
+    try {
+      const batch = await slot.instance.execute(entries.map((entry) => entry.request));
+      this.#answer(entries, batch, startedMs, startedEpochMs);
+      slot.failuresInARow = 0;
+    } catch (error) {
+      slot.failuresInARow++;
+      for (const entry of entries) this.#fail(entry, InferenceError.from(error), "BACKEND");
+    }
+    slot.busyMs += this.#clock.now() - startedMs;
+    this.#idle.add(slot);
+    this.#dispatch();
+    if (this.#isDrained()) this.#onDrained?.();
+  }
+
+  #answer(entries: readonly Entry[], batch: ExecutedBatch, startedMs: number, startedEpochMs: number): void {
+    const { name, version } = this.signature;
+    const endedMs = this.#clock.now();
+    let rows = 0;
+    for (const entry of entries) rows += entry.rows;
+    this.statistics.recordExecution(rows, batch.timing, startedEpochMs);
+    entries.forEach((entry, i) => {
+      if (entry.finished) return;
+      entry.finished = true;
+      const response: ModelResponse = {
+        modelName: name,
+        modelVersion: version,
+        id: entry.request.id,
+        parameters: NO_PARAMETERS,
+        outputs: requested(entry.request, batch.outputs[i] ?? []),
+        timing: batch.timing,
+      };
+      this.statistics.recordSuccess(entry.rows, endedMs - entry.enqueuedMs, startedMs - entry.enqueuedMs, batch.timing);
+      entry.deliver(() => entry.resolve(response));
+    });
+  }
+
+  /** Ends a request without an answer, wherever it is; it leaves the queue at once. */
+  #fail(entry: Entry, error: InferenceError, reason: FailureReason): void {
+    if (entry.finished) return;
+    entry.finished = true;
+    if (entry.place !== undefined) {
+      this.#queue.remove(entry.place);
+      entry.place = undefined;
+      this.statistics.pendingRequestCount--;
+    }
+    this.statistics.recordFailure(reason, this.#clock.now() - entry.enqueuedMs);
+    entry.deliver(() => entry.reject(error));
+    if (this.#isDrained()) this.#onDrained?.();
+  }
+
+  #expire(nowMs: number): void {
+    this.#nextExpiryMs = Number.POSITIVE_INFINITY;
+    for (const entry of [...this.#queue]) {
+      if (entry.expiresMs <= nowMs) {
+        this.#fail(entry, new InferenceError("UNAVAILABLE", "Request timeout expired"), "REJECTED");
+      } else if (entry.expiresMs < this.#nextExpiryMs) {
+        this.#nextExpiryMs = entry.expiresMs;
+      }
+    }
+  }
+
+  async #drain(): Promise<void> {
+    if (!this.#isDrained()) {
+      await new Promise<void>((resolve) => {
+        this.#onDrained = resolve;
+      });
+    }
+    this.#wakeUp.cancel();
+    await Promise.all(this.#slots.map((slot) => slot.instance.close()));
+  }
+
+  #isDrained(): boolean {
+    return this.#queue.size === 0 && this.#idle.size === this.#slots.length;
+  }
+}
+
+const SINGLE = { kind: "dispatch", count: 1 } as const;
+
+function deliverAtOnce(outcome: () => void): void {
+  outcome();
+}
+
+/** The outputs a request asked for, in the model's order. */
+function requested(request: InferenceRequest, outputs: readonly Tensor[]): readonly Tensor[] {
+  if (request.requestedOutputs.length === 0) return outputs;
+  return outputs.filter((output) => request.requestedOutputs.some((asked) => asked.name === output.name));
+}
+
+function stopping(request: InferenceRequest): InferenceError {
+  return new InferenceError(
+    "UNAVAILABLE",
+    `${requestIdPrefix(request.id)}Server is stopping, scheduler for model has stopped accepting new inference requests`,
+  );
+}

@@ -1,0 +1,177 @@
+/** One level of a cascade: its model, and the way from the cascade's tensors to the model's and back. */
+import { ELEMENT_BYTES } from "../../proto/datatypes.ts";
+import { InferenceError } from "../../proto/errors.ts";
+import type { CascadeLevel } from "../../proto/files/cascade-file.ts";
+import type { InferenceRequest, Parameters } from "../../proto/inference.ts";
+import { gatherRows, type Tensor } from "../../proto/tensor.ts";
+import type { Model } from "../model.ts";
+import type { ModelSignature, TensorSpec } from "../signature.ts";
+import { type Confidence, confidenceOf } from "./confidence.ts";
+
+/** Names of the outputs that the cascade itself fills. */
+export const LEVEL_OUTPUT = "CASCADE_LEVEL";
+export const CONFIDENCE_OUTPUT = "CASCADE_CONFIDENCE";
+
+interface Wire {
+  readonly cascade: string;
+  readonly level: string;
+}
+
+export class Level {
+  readonly model: Model;
+  /** Most rows in one request to the model. */
+  readonly maxRows: number;
+  readonly #inputs: readonly Wire[];
+  readonly #outputs: readonly Wire[];
+  readonly #requested: InferenceRequest["requestedOutputs"];
+  readonly #labelMap: readonly number[] | null;
+  readonly #scores: string | undefined;
+  readonly #confidence: Confidence | undefined;
+
+  /**
+   * Wires a level; throws INVALID_ARGUMENT where names, types or shapes do not fit the cascade's. `where` begins the
+   * text, as in `cascade 'fashion', level 1 ('fashion-m')`.
+   */
+  constructor(configured: CascadeLevel, model: Model, cascade: ModelSignature, where: string) {
+    this.model = model;
+    this.maxRows = Math.max(1, model.signature.maxBatchSize);
+    this.#inputs = model.signature.inputs.map((spec) => wireInput(configured, model.signature, spec, cascade, where));
+    this.#outputs = cascade.outputs
+      .filter((output) => output.name !== LEVEL_OUTPUT && output.name !== CONFIDENCE_OUTPUT)
+      .map((output) => wireOutput(configured, model.signature, output, where));
+    for (const name of Object.keys(configured.outputs)) {
+      if (!cascade.outputs.some((output) => output.name === name)) {
+        throw misfit(where, `maps the output '${name}', which the cascade does not list`);
+      }
+    }
+    if (configured.labelMap !== null && configured.confidence === null) {
+      throw misfit(where, "has a labelMap but no confidence, whose role 'scores' names the output that it maps");
+    }
+    this.#labelMap = isIdentity(configured.labelMap) ? null : configured.labelMap;
+    this.#scores = configured.confidence === null ? undefined : scoresOutput(configured, model.signature, where);
+    this.#confidence = configured.confidence === null ? undefined : confidenceOf(configured.confidence);
+    const names = new Set([...this.#outputs.map((wire) => wire.level), this.#scores]);
+    this.#requested = [...names]
+      .filter((name) => name !== undefined)
+      .map((name) => ({ name, parameters: NO_OUTPUT_PARAMETERS }));
+  }
+
+  /** The request for some rows of a cascade's request, with its id and parameters. */
+  request(request: InferenceRequest, rows: readonly number[]): InferenceRequest {
+    const inputs: Tensor[] = [];
+    for (const wire of this.#inputs) {
+      const input = request.inputs.find((candidate) => candidate.name === wire.cascade);
+      if (input !== undefined) inputs.push({ ...gatherRows(input, rows), name: wire.level });
+    }
+    return {
+      modelName: this.model.signature.name,
+      modelVersion: this.model.signature.version,
+      id: request.id,
+      parameters: request.parameters,
+      inputs,
+      requestedOutputs: this.#requested,
+    };
+  }
+
+  /** Confidence of each row of a response; undefined at a last level that has no function. */
+  confidences(outputs: readonly Tensor[], rows: number): Float64Array | undefined {
+    if (this.#confidence === undefined) return undefined;
+    return this.#confidence(outputOf(outputs, this.#scores ?? ""), rows);
+  }
+
+  /** The model's outputs under the cascade's names, classes in the cascade's order. */
+  answers(outputs: readonly Tensor[]): Tensor[] {
+    return this.#outputs.map((wire) => {
+      const output = outputOf(outputs, wire.level);
+      const named = { ...output, name: wire.cascade };
+      return this.#labelMap !== null && wire.level === this.#scores ? permuteClasses(named, this.#labelMap) : named;
+    });
+  }
+}
+
+const NO_OUTPUT_PARAMETERS: Parameters = new Map();
+
+function wireInput(
+  configured: CascadeLevel,
+  level: ModelSignature,
+  spec: TensorSpec,
+  cascade: ModelSignature,
+  where: string,
+): Wire {
+  const name = configured.inputs[spec.name] ?? spec.name;
+  const input = cascade.inputs.find((candidate) => candidate.name === name);
+  if (input === undefined) {
+    throw misfit(where, `takes the input '${spec.name}' from '${name}', which the cascade does not list`);
+  }
+  checkFit(where, `input '${spec.name}'`, spec, level, input);
+  return { cascade: name, level: spec.name };
+}
+
+function wireOutput(configured: CascadeLevel, level: ModelSignature, output: TensorSpec, where: string): Wire {
+  const name = configured.outputs[output.name] ?? output.name;
+  const spec = level.outputs.find((candidate) => candidate.name === name);
+  if (spec === undefined) throw misfit(where, `has no output '${name}' for the cascade's output '${output.name}'`);
+  checkFit(where, `output '${name}'`, spec, level, output);
+  return { cascade: output.name, level: name };
+}
+
+/** A level that does not batch is asked row by row: its own first dimension must then be 1. */
+function checkFit(where: string, tensor: string, spec: TensorSpec, level: ModelSignature, cascade: TensorSpec): void {
+  if (spec.datatype !== cascade.datatype) {
+    throw misfit(where, `has datatype ${spec.datatype} for ${tensor}, the cascade ${cascade.datatype}`);
+  }
+  const rowDims = level.maxBatchSize > 0 ? spec.dims : spec.dims.slice(1);
+  const takesOneRow = level.maxBatchSize > 0 || spec.dims[0] === 1 || spec.dims[0] === -1;
+  const fits = rowDims.length === cascade.dims.length && rowDims.every((dim, i) => fitsDim(dim, cascade.dims[i]));
+  if (takesOneRow && fits) return;
+  throw misfit(
+    where,
+    `has shape [${spec.dims}] for ${tensor}, the cascade [${cascade.dims}] a row; levels with other sizes need ` +
+      "cascade inputs of their own",
+  );
+}
+
+function fitsDim(dim: number, other: number | undefined): boolean {
+  return dim === other || dim === -1 || other === -1;
+}
+
+function scoresOutput(configured: CascadeLevel, level: ModelSignature, where: string): string {
+  const name = configured.confidence?.outputs["scores"];
+  const spec = level.outputs.find((output) => output.name === name);
+  if (name === undefined || spec === undefined) {
+    throw misfit(where, `has no output '${name ?? ""}' for the confidence's role 'scores'`);
+  }
+  const classes = spec.dims.at(-1);
+  if (configured.labelMap !== null && classes !== -1 && configured.labelMap.length !== classes) {
+    throw misfit(where, `maps ${configured.labelMap.length} labels, but output '${name}' has ${classes ?? 1} classes`);
+  }
+  return name;
+}
+
+function outputOf(outputs: readonly Tensor[], name: string): Tensor {
+  const output = outputs.find((candidate) => candidate.name === name);
+  if (output === undefined) throw new InferenceError("INTERNAL", `the level's response lacks output '${name}'`);
+  return output;
+}
+
+function isIdentity(map: readonly number[] | null): boolean {
+  return map === null || map.every((target, i) => target === i);
+}
+
+/** Moves class i of every row to class map[i]. */
+function permuteClasses(scores: Tensor, map: readonly number[]): Tensor {
+  const elementBytes = ELEMENT_BYTES[scores.datatype];
+  const rowBytes = map.length * elementBytes;
+  const data = new Uint8Array(scores.data.byteLength);
+  for (let row = 0; row < data.byteLength; row += rowBytes) {
+    map.forEach((target, i) => {
+      const from = row + i * elementBytes;
+      data.set(scores.data.subarray(from, from + elementBytes), row + target * elementBytes);
+    });
+  }
+  return { ...scores, data };
+}
+
+function misfit(where: string, complaint: string): InferenceError {
+  return new InferenceError("INVALID_ARGUMENT", `${where} ${complaint}`);
+}

@@ -1,0 +1,32 @@
+/** Where a batch runs: the contract between the schedulers and everything that executes a model. */
+import type { InferenceRequest } from "../proto/inference.ts";
+import type { Tensor } from "../proto/tensor.ts";
+
+/** Where the time of one execution went, in milliseconds (Triton's compute_input, compute_infer, compute_output). */
+export interface ExecutionTiming {
+  readonly computeInputMs: number;
+  readonly computeInferMs: number;
+  readonly computeOutputMs: number;
+}
+
+export interface ExecutedBatch {
+  /** Outputs of each request, in the order of the requests; at least those the request asked for. */
+  readonly outputs: readonly (readonly Tensor[])[];
+  readonly timing: ExecutionTiming;
+}
+
+/**
+ * Executes one batch at a time somewhere: in this thread, a worker thread, a child process, on a remote server, in
+ * simulated time. The requests of a batch are validated and agree in every dimension but the first.
+ */
+export interface ModelInstance {
+  /** As Triton names instances: `<group>_<index>`, for logs and errors. */
+  readonly name: string;
+  /**
+   * Runs the batch; rejects with an InferenceError that fails every request of it. The request tensors stay the
+   * caller's: an instance copies what it hands to another thread.
+   */
+  execute(requests: readonly InferenceRequest[]): Promise<ExecutedBatch>;
+  /** Waits for the run in flight, then frees everything. Idempotent. */
+  close(): Promise<void>;
+}
