@@ -8,7 +8,7 @@ export interface Clock {
   now(): number;
   /** Wall-clock milliseconds since the epoch, for what people read; never for durations. */
   epochMs(): number;
-  /** Calls back once at `time` or soon after; returns a function that cancels. */
+  /** Calls back once at `time`, give or take the clock's grain; returns a function that cancels. */
   at(time: number, callback: () => void): () => void;
   /** Calls back once everything that arrived in this turn of the event loop has been read. */
   soon(callback: () => void): void;
@@ -25,7 +25,7 @@ export class SystemClock implements Clock {
   }
 
   at(time: number, callback: () => void): () => void {
-    const timer = setTimeout(callback, Math.max(0, time - performance.now()));
+    const timer = setTimeout(callback, Math.max(0, Math.ceil(time - performance.now())));
     return () => clearTimeout(timer);
   }
 
