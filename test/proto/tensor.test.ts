@@ -4,9 +4,13 @@ import fc from "fast-check";
 import { concatTensors, elementCount, gatherRows, splitTensor, type Tensor } from "../../proto/tensor.ts";
 import { bytes, floats, fp32 } from "../support/tensors.ts";
 
-const fixed: fc.Arbitrary<Tensor> = fc
-  .tuple(fc.nat(6), fc.integer({ min: 1, max: 4 }))
-  .map(([rows, width]) => fp32("x", [rows, width], Array.from({ length: rows * width }, (_, i) => i)));
+const fixed: fc.Arbitrary<Tensor> = fc.tuple(fc.nat(6), fc.integer({ min: 1, max: 4 })).map(([rows, width]) =>
+  fp32(
+    "x",
+    [rows, width],
+    Array.from({ length: rows * width }, (_, i) => i),
+  ),
+);
 const text: fc.Arbitrary<Tensor> = fc
   .array(fc.tuple(fc.string(), fc.string()), { maxLength: 6 })
   .map((rows) => bytes("x", [rows.length, 2], rows.flat()));
@@ -15,7 +19,9 @@ const tensors = fc.oneof(fixed, text);
 describe("tensors", () => {
   it("split undoes concat", () => {
     const parts = fc.oneof(
-      fc.array(fixed, { minLength: 1, maxLength: 4 }).map((list) => list.filter((t) => t.shape[1] === list[0]?.shape[1])),
+      fc
+        .array(fixed, { minLength: 1, maxLength: 4 })
+        .map((list) => list.filter((t) => t.shape[1] === list[0]?.shape[1])),
       fc.array(text, { minLength: 1, maxLength: 4 }),
     );
     fc.assert(
