@@ -24,7 +24,9 @@ const MAX_DEPTH = 100;
 /** The same value with the names of enum values spelt as in the .proto file. */
 function withEnumCase(type: protobuf.Type, value: unknown, depth: number): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value) || depth > MAX_DEPTH) return value;
-  const fields = new Map(type.fieldsArray.flatMap((field) => [field.name, camelCase(field.name)].map((n) => [n, field])));
+  const fields = new Map(
+    type.fieldsArray.flatMap((field) => [field.name, camelCase(field.name)].map((n) => [n, field])),
+  );
   return Object.fromEntries(
     Object.entries(value).map(([key, member]) => {
       const field = fields.get(key);

@@ -134,7 +134,10 @@ class Outliner {
     const valueStart = start + tag.end;
     const wireType = tag.value % 8;
     if (wireType === 1 || wireType === 5) {
-      return this.#checked({ number, isDelimited: false, valueStart, end: valueStart + (wireType === 1 ? 8 : 4) }, limit);
+      return this.#checked(
+        { number, isDelimited: false, valueStart, end: valueStart + (wireType === 1 ? 8 : 4) },
+        limit,
+      );
     }
     const value = readVarint(head, tag.end);
     if (value === undefined || (wireType !== 0 && wireType !== 2)) {

@@ -1,0 +1,41 @@
+/** What a backend is: how a version directory becomes a running model. */
+import type { Clock } from "../../scheduler/clock.ts";
+import type { Model } from "../../scheduler/model.ts";
+import type { ResolvedConfig } from "../config/resolve.ts";
+import type { Log } from "../log.ts";
+
+/** `--backend-config=<backend>,<key>=<value>`: settings by backend name; the name "" holds for all backends. */
+export type BackendConfig = ReadonlyMap<string, ReadonlyMap<string, string>>;
+
+/** Everything a backend may use to load one version of a model. */
+export interface LoadContext {
+  readonly resolved: ResolvedConfig;
+  readonly version: string;
+  /** `<repository>/<model>/<version>`, absolute. */
+  readonly versionDirectory: string;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Queue bound of models whose config sets none; 0: no bound. */
+  readonly maxQueuedRequests: number;
+  readonly backendConfig: BackendConfig;
+  /** `--allow-uncertified`: cascades may use operating points without a valid certificate. */
+  readonly allowUncertified: boolean;
+  /** Cores that a model's execution threads may use together. */
+  readonly coreCount: number;
+  /** Tells how many threads this version's runs keep busy at most; the repository warns when all models exceed the cores. */
+  claimThreads(count: number): void;
+  /**
+   * A loaded model, for models made of models; version "" is the highest that is ready. Throws NOT_FOUND or
+   * UNAVAILABLE as `ModelRepository.lookup` does.
+   */
+  lookup(name: string, version: string): Model;
+}
+
+/** Loads one version; rejects with an InferenceError that says why, and leaves nothing running then. */
+export type LoadModel = (context: LoadContext) => Promise<Model>;
+
+export interface Backend {
+  readonly load: LoadModel;
+  /** Names of the models that must be loaded before this one; absent: it stands alone. */
+  dependencies?(versionDirectory: string): Promise<string[]>;
+}

@@ -1,0 +1,94 @@
+/** Loads single versions, a bounded number at a time, and tries failed ones again as often as asked. */
+import { join } from "node:path";
+import { InferenceError } from "../proto/errors.ts";
+import type { Model } from "../scheduler/model.ts";
+import type { LoadContext } from "./backends/backend.ts";
+import { Limiter } from "./limiter.ts";
+import type { LoadedVersion } from "./model-entry.ts";
+import type { ModelSource, RepositoryParts } from "./model-source.ts";
+import type { RepositoryOptions } from "./repository-types.ts";
+
+export interface VersionLoaderOptions extends RepositoryOptions {
+  /** Cores for the threads of one model's instances, and for all models together before a warning. */
+  readonly coreCount: number;
+  /** The model that answers for a name, for models made of models. */
+  lookup(name: string, version: string): Model;
+}
+
+export class VersionLoader {
+  readonly #options: VersionLoaderOptions;
+  readonly #load: RepositoryParts["load"];
+  readonly #slots: Limiter;
+
+  constructor(options: VersionLoaderOptions, parts: RepositoryParts) {
+    this.#options = options;
+    this.#load = parts.load;
+    this.#slots = new Limiter(options.loadThreadCount);
+  }
+
+  /** Rejects with the backend's reason, which is also logged. */
+  load(source: ModelSource, version: number): Promise<LoadedVersion> {
+    return this.#slots.run(async () => {
+      const { clock, log, loadRetryCount } = this.#options;
+      const { name, resolved } = source;
+      const { config, labels } = resolved;
+      const fields = { model: name, version };
+      log.info(fields, `loading: ${name}:${version}`);
+      for (const warning of resolved.warnings) log.warn(fields, `model '${name}': ${warning}`);
+      const startedMs = clock.now();
+      let threads = 0;
+      const context = this.#context(source, version, (count) => {
+        threads = count;
+      });
+      let model: Model;
+      try {
+        model = await withRetries(loadRetryCount, () => this.#load(context));
+      } catch (error) {
+        const reason = InferenceError.from(error).message;
+        log.error({ ...fields, reason }, `failed to load '${name}' version ${version}: ${reason}`);
+        throw error;
+      }
+      const loadSeconds = (clock.now() - startedMs) / 1000;
+      log.info({ ...fields, loadSeconds }, `successfully loaded '${name}' version ${version}`);
+      const fingerprint = source.fingerprintOf(version);
+      return {
+        name,
+        version: String(version),
+        number: version,
+        model,
+        config,
+        labels,
+        loadSeconds,
+        fingerprint,
+        threads,
+      };
+    });
+  }
+
+  #context(source: ModelSource, version: number, claimThreads: (count: number) => void): LoadContext {
+    const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, lookup } = this.#options;
+    return {
+      resolved: source.resolved,
+      version: String(version),
+      versionDirectory: join(source.directory, String(version)),
+      clock,
+      log,
+      maxQueuedRequests,
+      backendConfig,
+      allowUncertified,
+      coreCount,
+      claimThreads,
+      lookup,
+    };
+  }
+}
+
+async function withRetries(retries: number, load: () => Promise<Model>): Promise<Model> {
+  for (let left = retries; ; left--) {
+    try {
+      return await load();
+    } catch (error) {
+      if (left <= 0) throw error;
+    }
+  }
+}

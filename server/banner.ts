@@ -1,0 +1,57 @@
+/** What a person sees at the start: the table of models, the open ports, how long it took. */
+import type { IndexEntry } from "../model-repo/repository-types.ts";
+
+/** Width of the reason column; longer reasons go on in the next row. */
+const REASON_WIDTH = 100;
+
+/** A table as Triton's: one row per model version, failed ones with the reason. */
+export function modelTable(entries: readonly IndexEntry[]): string {
+  const rows = [["Model", "Version", "Status"]];
+  for (const { name, version, state, reason } of entries) {
+    const status = reason === "" ? state || "not loaded" : `${state || "UNAVAILABLE"}: ${reason}`;
+    const lines = wrap(printable(status));
+    lines.forEach((line, i) => {
+      rows.push(i === 0 ? [printable(name), version === "" ? "-" : version, line] : ["", "", line]);
+    });
+  }
+  const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const rule = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+`;
+  const [head, ...body] = rows.map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`);
+  return [rule, head, rule, ...body, rule, ""].join("\n");
+}
+
+/** One open port, in Triton's words. */
+export function portLine(
+  service: "GRPCInferenceService" | "HTTPService" | "Metrics Service",
+  host: string,
+  port: number,
+): string {
+  return `Started ${service} at ${host.includes(":") ? `[${host}]` : host}:${port}\n`;
+}
+
+/** The last line: how many models answer, after how long. */
+export function readyLine(readyCount: number, seconds: number): string {
+  const models = readyCount === 1 ? "1 model version" : `${readyCount} model versions`;
+  return `Ready in ${seconds.toFixed(1)} s: ${models}\n`;
+}
+
+/** A text of somebody else's for the terminal: control characters become spaces. */
+export function printable(text: string): string {
+  return text
+    .toWellFormed()
+    .replace(/[\p{Cc}\p{Cf}]+/gu, " ")
+    .trim();
+}
+
+/** Lines of at most REASON_WIDTH, cut at spaces where there are some. */
+function wrap(text: string): string[] {
+  const lines: string[] = [];
+  let rest = text;
+  while (rest.length > REASON_WIDTH) {
+    const space = rest.lastIndexOf(" ", REASON_WIDTH);
+    const end = space > REASON_WIDTH / 2 ? space : REASON_WIDTH;
+    lines.push(rest.slice(0, end));
+    rest = rest.slice(end).trimStart();
+  }
+  return [...lines, rest];
+}

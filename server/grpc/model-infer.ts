@@ -1,0 +1,90 @@
+/** ModelInfer: from the decoded message to the model and back to wire bytes. */
+import type { ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
+import { decodeInferRequest } from "../../proto/codec/decode-request.ts";
+import { encodeInferResponse } from "../../proto/codec/encode-response.ts";
+import { checkRequestParameters } from "../../proto/codec/request-parameters.ts";
+import { toInferenceRequest } from "../../proto/codec/resolve-inputs.ts";
+import type { WireInferRequest } from "../../proto/codec/wire-request.ts";
+import { InferenceError } from "../../proto/errors.ts";
+import type { InferenceResponse } from "../../proto/inference.ts";
+import { TRITON_LIMITS } from "../../proto/limits.ts";
+import { Cancellation } from "../../scheduler/cancellation.ts";
+import type { Model } from "../../scheduler/model.ts";
+import { grpcError } from "./grpc-error.ts";
+import type { Report } from "./service-registry.ts";
+
+/** Where requests find their model; throws Triton's lookup texts. */
+export interface ModelSource {
+  lookup(name: string, version: string): Model;
+}
+
+/** A received message, or why it could not be decoded: grpc-js would turn a thrown error into INTERNAL. */
+export type InferMessage = WireInferRequest | InferenceError;
+
+/** grpc-js' `requestDeserialize` of ModelInfer and ModelStreamInfer; never throws. */
+export function deserializeInferRequest(bytes: Buffer): InferMessage {
+  try {
+    return decodeInferRequest(bytes, TRITON_LIMITS);
+  } catch (error) {
+    return InferenceError.from(error);
+  }
+}
+
+/** grpc-js' `responseSerialize`: handlers answer wire bytes already. */
+export function passThrough(bytes: Buffer): Buffer {
+  return bytes;
+}
+
+/** Runs one request in Triton's order of checks; throws or rejects with an InferenceError. */
+export function infer(
+  models: ModelSource,
+  message: InferMessage,
+  cancellation: Cancellation,
+): Promise<InferenceResponse> {
+  if (message instanceof InferenceError) throw message;
+  const model = models.lookup(message.modelName, message.modelVersion);
+  checkRequestParameters(message.parameters);
+  const expectedDatatype = (name: string) => model.signature.inputs.find((spec) => spec.name === name)?.datatype;
+  return model.infer(toInferenceRequest(message, expectedDatatype), cancellation);
+}
+
+/** Why a call ended before its answer: its deadline (the timer may be a millisecond early) or its client. */
+export function cancelReason(deadline: Date | number): InferenceError {
+  const isLate = Number(deadline) - Date.now() <= 1;
+  return isLate ? new InferenceError("DEADLINE_EXCEEDED", "Deadline exceeded") : new InferenceError("CANCELLED", "");
+}
+
+/** The handler of unary ModelInfer. `report` sees every failure and returns what the client shall read. */
+export function modelInfer(
+  models: ModelSource,
+  report: Report,
+): (call: ServerUnaryCall<InferMessage, Buffer>, callback: sendUnaryData<Buffer>) => void {
+  return (call, callback) => {
+    const cancellation = new Cancellation();
+    let isAnswered = false;
+    const fail = (error: unknown) => {
+      isAnswered = true;
+      callback(grpcError(report(error)));
+    };
+    // grpc-js also emits "cancelled" after every answer.
+    call.on("cancelled", () => {
+      if (!isAnswered) cancellation.cancel(cancelReason(call.getDeadline()));
+    });
+    const answer = (response: InferenceResponse) => {
+      let bytes: Buffer;
+      try {
+        bytes = encodeInferResponse(response);
+      } catch (error) {
+        fail(error);
+        return;
+      }
+      isAnswered = true;
+      callback(null, bytes);
+    };
+    try {
+      infer(models, call.request, cancellation).then(answer, fail);
+    } catch (error) {
+      fail(error);
+    }
+  };
+}

@@ -1,0 +1,168 @@
+/** Starts the server: loads the models, then opens the ports; stops it in the reverse order. The only place that wires. */
+import { ModelRepository } from "../model-repo/repository.ts";
+import type { StartReport } from "../model-repo/repository-types.ts";
+import { InferenceError } from "../proto/errors.ts";
+import { SystemClock } from "../scheduler/clock.ts";
+import { modelTable, portLine, printable, readyLine } from "./banner.ts";
+import { MachineMeter } from "./cpu-usage.ts";
+import { GrpcServer } from "./grpc/grpc-server.ts";
+import { reporter } from "./grpc/services.ts";
+import { HttpServer, healthRoutes } from "./http-server.ts";
+import { openLog, type ServerLog } from "./log.ts";
+import { metricsRoute, processUsage } from "./metrics.ts";
+import type { Restrictions } from "./options/restriction.ts";
+import type { HttpOptions, MetricsOptions, ServeOptions } from "./options/serve-options.ts";
+import type { ServerHealth } from "./served-repository.ts";
+
+/** What the server prints for people. */
+export interface Output {
+  stdout(text: string): void;
+}
+
+/** The ports that are open; undefined where a flag said no. */
+export interface Ports {
+  readonly grpc: number | undefined;
+  readonly http: number | undefined;
+  readonly metrics: number | undefined;
+}
+
+const NO_RESTRICTIONS: Restrictions = new Map();
+/** Part of the exit timeout that calls in hand get; the rest is for the models' own runs. */
+const DRAIN_SHARE = 0.8;
+
+/** A server that answers. */
+export class RunningServer {
+  readonly ports: Ports;
+  readonly log: ServerLog;
+  readonly #state: ServerState;
+  readonly #exitTimeoutMs: number;
+  #stopped: Promise<void> | undefined;
+
+  constructor(state: ServerState, options: ServeOptions) {
+    this.#state = state;
+    this.#exitTimeoutMs = options.exitTimeoutMs;
+    this.log = state.log;
+    this.ports = { grpc: state.grpc?.port, http: state.http?.port, metrics: state.metrics?.port };
+  }
+
+  /**
+   * Turns readiness off, answers what is in hand, closes the models and then the ports for probes. Idempotent. Takes
+   * about the exit timeout at most, unless a model's run lasts longer: nothing can stop one.
+   */
+  stop(): Promise<void> {
+    this.#stopped ??= this.#state.stop(this.#exitTimeoutMs * DRAIN_SHARE);
+    return this.#stopped;
+  }
+}
+
+/**
+ * Loads the repository and opens the ports. Rejects with an InferenceError of one line when the server cannot start;
+ * nothing is left open then.
+ */
+export async function startServer(options: ServeOptions, output: Output): Promise<RunningServer> {
+  const clock = new SystemClock();
+  const startedMs = clock.now();
+  const log = openLog(options.log);
+  for (const warning of options.warnings) log.warn({}, warning);
+  const { configName, ...rest } = options;
+  const repository = new ModelRepository({ ...rest, ...(configName === "" ? {} : { configName }), clock, log });
+  const state = new ServerState(repository, options, log);
+  try {
+    const report = await repository.start();
+    output.stdout(modelTable(report.entries));
+    state.acceptStart(report);
+    await state.open(output);
+  } catch (error) {
+    await state.stop(0);
+    throw error;
+  }
+  const seconds = (clock.now() - startedMs) / 1000;
+  output.stdout(readyLine([...repository.loaded()].length, seconds));
+  const server = new RunningServer(state, options);
+  log.info({ seconds, ports: server.ports }, "server started");
+  return server;
+}
+
+/** The parts of a server on their way up or down, and its health. */
+class ServerState implements ServerHealth {
+  readonly log: ServerLog;
+  grpc: GrpcServer | undefined;
+  http: HttpServer | undefined;
+  metrics: HttpServer | undefined;
+  readonly #repository: ModelRepository;
+  readonly #options: ServeOptions;
+  #isUsable = true;
+  #isStopping = false;
+
+  constructor(repository: ModelRepository, options: ServeOptions, log: ServerLog) {
+    this.#repository = repository;
+    this.#options = options;
+    this.log = log;
+  }
+
+  isLive(): boolean {
+    return this.#isUsable;
+  }
+
+  isReady(): boolean {
+    return this.#isUsable && !this.#isStopping && this.#repository.isReady(this.#options.strictReadiness);
+  }
+
+  /** Triton's rule: a failure stops the start, or with `--exit-on-error=false` leaves what failed unavailable. */
+  acceptStart(report: StartReport): void {
+    this.#isUsable = report.repositoryError === undefined;
+    if (this.#options.exitOnError) {
+      if (report.repositoryError !== undefined) throw report.repositoryError;
+      const [failure, ...others] = report.failures;
+      if (failure === undefined) return;
+      const more = others.length === 0 ? "" : ` and ${others.length} more`;
+      throw new InferenceError(
+        "INTERNAL",
+        `creating server: Internal - failed to load all models (${failure.name}: ${printable(failure.reason)}${more}); mend them, ` +
+          "or start with --exit-on-error=false to serve the others",
+      );
+    }
+    if (report.repositoryError !== undefined) this.log.error({}, report.repositoryError.message);
+  }
+
+  async open(output: Output): Promise<void> {
+    const { grpc, http, metrics, id, allowClientSharedMemory } = this.#options;
+    if (grpc !== undefined) {
+      const context = { id, repository: this.#repository, health: this, allowClientSharedMemory, log: this.log };
+      this.grpc = await GrpcServer.start(grpc, context);
+      output.stdout(portLine("GRPCInferenceService", grpc.host, this.grpc.port));
+    }
+    if (http !== undefined) {
+      this.http = await this.#openHttp(http);
+      output.stdout(portLine("HTTPService", http.host, this.http.port));
+    }
+    if (metrics !== undefined) {
+      this.metrics = await this.#openMetrics(metrics);
+      output.stdout(portLine("Metrics Service", metrics.host, this.metrics.port));
+    }
+  }
+
+  async stop(drainMs: number): Promise<void> {
+    this.#isStopping = true;
+    await this.grpc?.drain(drainMs);
+    await this.#repository.close();
+    await Promise.all([this.http?.close(), this.metrics?.close()]);
+    this.log.close();
+  }
+
+  #openHttp(http: HttpOptions): Promise<HttpServer> {
+    const name = { what: "HTTP", portFlag: "--http-port", addressFlag: "--http-address" };
+    return HttpServer.start(http, name, healthRoutes(this), http.restrictions, reporter(this.log));
+  }
+
+  #openMetrics(metrics: MetricsOptions): Promise<HttpServer> {
+    const name = { what: "metrics", portFlag: "--metrics-port", addressFlag: "--metrics-address" };
+    const meter = metrics.cpu ? new MachineMeter(metrics.intervalMs) : undefined;
+    const route = metricsRoute(async () => ({
+      models: [...this.#repository.loaded()],
+      machine: await meter?.read(performance.now()),
+      process: processUsage(),
+    }));
+    return HttpServer.start(metrics, name, [route], NO_RESTRICTIONS, reporter(this.log));
+  }
+}

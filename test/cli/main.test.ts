@@ -1,0 +1,59 @@
+/** The dispatcher: help, version, unknown commands, exit codes. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { main } from "../../cli/main.ts";
+
+async function run(...argv: string[]) {
+  let stdout = "";
+  let stderr = "";
+  const code = await main(argv, {
+    stdout: (text) => {
+      stdout += text;
+    },
+    stderr: (text) => {
+      stderr += text;
+    },
+  });
+  return { code, stdout, stderr };
+}
+
+test("--help lists the commands with an example; without arguments it is a mistake", async () => {
+  const help = await run("--help");
+  assert.equal(help.code, 0);
+  for (const name of ["serve", "validate", "doctor"]) assert.match(help.stdout, new RegExp(`^  ${name} `, "m"));
+  assert.match(help.stdout, /Example:\n {2}hybridserve serve/);
+  assert.deepEqual(await run("help"), help);
+  assert.deepEqual(await run(), { code: 2, stdout: "", stderr: help.stdout });
+});
+
+test("every command has a help with an example", async () => {
+  for (const name of ["serve", "validate", "doctor"]) {
+    const { code, stdout } = await run(name, "--help");
+    assert.equal(code, 0, name);
+    assert.match(stdout, new RegExp(`hybridserve ${name} `), name);
+    assert.deepEqual(await run("help", name), { code, stdout, stderr: "" });
+  }
+});
+
+test("--version prints the package's version", async () => {
+  const manifest = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
+  assert.deepEqual(await run("--version"), { code: 0, stdout: `${manifest.version}\n`, stderr: "" });
+});
+
+test("an unknown command is bad usage, with the one that was meant", async () => {
+  const { code, stderr } = await run("serv");
+  assert.equal(code, 2);
+  assert.match(stderr, /unknown command "serv"; did you mean "serve"\?/);
+  assert.doesNotMatch((await run("xyz")).stderr, /did you mean/);
+});
+
+test("bad flags of serve are bad usage: one line and where to read on", async () => {
+  assert.deepEqual(await run("serve", "--grpc-prot=1"), {
+    code: 2,
+    stdout: "",
+    stderr: 'hybridserve serve: unknown flag --grpc-prot; did you mean "--grpc-port"?\nSee: hybridserve serve --help\n',
+  });
+});
