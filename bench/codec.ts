@@ -4,7 +4,7 @@
  */
 import { decodeInferRequest } from "../proto/codec/decode-request.ts";
 import { encodeInferRequest } from "../proto/codec/encode-request.ts";
-import { encodeInferResponse } from "../proto/codec/encode-response.ts";
+import { InferResponseMessage, toBytes } from "../proto/codec/encode-response.ts";
 import { toInferenceRequest } from "../proto/codec/resolve-inputs.ts";
 import { NO_PARAMETERS } from "../proto/inference.ts";
 import { TRITON_LIMITS } from "../proto/limits.ts";
@@ -43,7 +43,7 @@ for (const shape of SHAPES) {
     request.byteLength.toLocaleString("en-GB"),
     timeUs(() => toInferenceRequest(decodeInferRequest(request, TRITON_LIMITS), () => "FP32")),
     timeUs(() => method.requestDeserialize(request)),
-    timeUs(() => encodeInferResponse(response)),
+    timeUs(() => toBytes(new InferResponseMessage(response))),
     timeUs(() => method.responseSerialize(loaded)),
   ]);
 }

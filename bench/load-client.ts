@@ -8,8 +8,12 @@ import { type LoadCommand, type LoadPlan, type LoadReply, type LoadResult, MODEL
 import { cpuSeconds, machineUsage } from "./process-usage.ts";
 import { percentile } from "./statistics.ts";
 
-/** Large enough that the client's windows never throttle an answer. */
-const WINDOW_BYTES = 16 * 1024 * 1024;
+/**
+ * Larger than node:http2's own 64 KiB, so that answers of 600 KB do not wait for window updates, and not much larger:
+ * node:http2 stops reading while a write of its own is held up, so two such ends whose windows both exceed the
+ * sockets' buffers can wait for each other for ever (seen with 16 MiB here and 8 MiB at the server).
+ */
+const WINDOW_BYTES = 1024 * 1024;
 /** Node's own 10 MB would reset streams at 32 images in flight. */
 const SESSION_MEMORY_MB = 1024;
 /** How long requests in flight may take to finish after the window closed. */
@@ -142,7 +146,11 @@ class ClosedLoop {
     this.#phase = "drain";
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => {
-      this.#reject(new Error(`${this.#inFlight} requests had no answer ${DRAIN_MS / 1000} s after the window, ${this.#plan.subject}, ${this.#plan.workload}`));
+      this.#reject(
+        new Error(
+          `${this.#inFlight} requests had no answer ${DRAIN_MS / 1000} s after the window, ${this.#plan.subject}, ${this.#plan.workload}`,
+        ),
+      );
     }, DRAIN_MS);
   }
 
@@ -240,23 +248,24 @@ class LoadClient {
 }
 
 function openSessions(port: number, count: number): Promise<ClientHttp2Session[]> {
-  return Promise.all(
-    Array.from({ length: count }, () => {
-      const session = connect(`http://127.0.0.1:${port}`, {
-        settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
-        maxSessionMemory: SESSION_MEMORY_MB,
-      });
-      return new Promise<ClientHttp2Session>((resolve, reject) => {
-        session.once("error", reject);
-        session.once("connect", () => {
-          session.setLocalWindowSize(WINDOW_BYTES);
-          session.off("error", reject);
-          session.on("error", () => session.destroy());
-          resolve(session);
-        });
-      });
-    }),
-  );
+  return Promise.all(Array.from({ length: count }, () => openSession(port)));
+}
+
+function openSession(port: number): Promise<ClientHttp2Session> {
+  const session = connect(`http://127.0.0.1:${port}`, {
+    settings: { initialWindowSize: WINDOW_BYTES, enablePush: false },
+    maxSessionMemory: SESSION_MEMORY_MB,
+  });
+  return new Promise((resolve, reject) => {
+    session.once("error", reject);
+    session.once("connect", () => {
+      session.setLocalWindowSize(WINDOW_BYTES);
+      session.off("error", reject);
+      session.on("error", (error) => console.error(`connection to port ${port}: ${error.message}`));
+      session.on("goaway", (code) => console.error(`connection to port ${port}: GOAWAY with code ${code}`));
+      resolve(session);
+    });
+  });
 }
 
 const client = new LoadClient();

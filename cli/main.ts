@@ -1,7 +1,7 @@
 /** Dispatches `hybridserve <command>`. */
-import { readFileSync } from "node:fs";
 import { didYouMean } from "../server/options/suggest.ts";
 import { type Command, type CommandIo, EXIT_OK, EXIT_USAGE } from "./command.ts";
+import { packageVersion } from "./package-version.ts";
 
 /** Each command's file is loaded when it is needed: one that lacks a library does not break the others. */
 const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
@@ -23,7 +23,7 @@ export async function main(argv: readonly string[], io: CommandIo): Promise<numb
     return EXIT_OK;
   }
   if (name === "--version" || name === "-v") {
-    io.stdout(`${version()}\n`);
+    io.stdout(`${packageVersion()}\n`);
     return EXIT_OK;
   }
   const load = COMMANDS.get(name);
@@ -54,17 +54,4 @@ async function generalHelp(): Promise<string> {
     "Exit codes: 0 ok, 1 failed, 2 bad usage.",
     "",
   ].join("\n");
-}
-
-/** From the package.json beside the sources, or one folder above dist/. */
-function version(): string {
-  for (const path of ["../package.json", "../../package.json"]) {
-    try {
-      const manifest: unknown = JSON.parse(readFileSync(new URL(path, import.meta.url), "utf8"));
-      if (typeof manifest === "object" && manifest !== null && "version" in manifest) return String(manifest.version);
-    } catch {
-      // The other place has it.
-    }
-  }
-  return "unknown";
 }

@@ -1,6 +1,6 @@
 /** Compares a configuration with its ONNX model, in the words of Triton's onnxruntime backend. Pure. */
-import { toConfigDataType } from "../../proto/datatypes.ts";
-import { elementTypeName, type OnnxModel, type OnnxValue } from "../../proto/onnx/model.ts";
+import { fromConfigDataType } from "../../proto/datatypes.ts";
+import type { OnnxModel, OnnxValue } from "../../proto/onnx/model.ts";
 import { shapeText, unfitReason } from "./auto-complete.ts";
 import type { ModelConfig, ModelInput, ModelOutput } from "./model-config.ts";
 import { type Problem, problem } from "./problem.ts";
@@ -112,11 +112,11 @@ function checkType(
 ): Problem[] {
   const unfit = unfitReason(value, field, config.name);
   if (unfit !== undefined) return [problem(`${path}.name`, unfit.text, unfit.hint)];
-  const provided = value.datatype === undefined ? elementTypeName(value.elementType) : toConfigDataType(value.datatype);
-  if (provided === tensor.data_type) return [];
+  if (fromConfigDataType(tensor.data_type) === value.datatype) return [];
+  // Triton prints the wire's name after TYPE_: TYPE_BYTES where a configuration says TYPE_STRING.
   const text =
     `unable to load model '${config.name}', configuration expects datatype ${tensor.data_type} for ${field} ` +
-    `'${tensor.name}', model provides ${provided}`;
+    `'${tensor.name}', model provides TYPE_${value.datatype}`;
   return [problem(`${path}.data_type`, text)];
 }
 

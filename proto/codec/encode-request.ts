@@ -19,7 +19,7 @@ const OUTPUT_PARAMETERS = (2 << 3) | LENGTH_DELIMITED;
 
 /** The request as wire bytes, its data in raw_input_contents, one entry per input. */
 export function encodeInferRequest(request: InferenceRequest): Buffer {
-  const writer = new WireWriter(requestSize(request));
+  const writer = WireWriter.ofSize(requestSize(request));
   writer.stringField(MODEL_NAME, request.modelName);
   writer.stringField(MODEL_VERSION, request.modelVersion);
   writer.stringField(ID, request.id);

@@ -1,4 +1,4 @@
-/** ModelInferResponse and ModelStreamInferResponse to wire bytes: sizes first, then one allocation. */
+/** ModelInferResponse and ModelStreamInferResponse to wire bytes: sizes first, then one pass into the caller's buffer. */
 import { InferenceError } from "../errors.ts";
 import type { InferenceResponse } from "../inference.ts";
 import { LENGTH_DELIMITED } from "../wire/reader.ts";
@@ -20,28 +20,62 @@ const INFER_RESPONSE = (2 << 3) | LENGTH_DELIMITED;
 /** gRPC's own bound on one message. */
 const MAX_MESSAGE_BYTES = 2_147_483_647;
 
-/**
- * The response as wire bytes, its data in raw_output_contents, one entry per output. Throws InferenceError
- * INVALID_ARGUMENT, Triton's text, for a response that gRPC cannot carry.
- */
-export function encodeInferResponse(response: InferenceResponse): Buffer {
-  const writer = new WireWriter(checkSize(responseSize(response)));
-  writeResponse(writer, response);
-  return writer.bytes;
+/** A message whose size is known and whose bytes are written where they are wanted, without a buffer in between. */
+export interface WireMessage {
+  readonly byteLength: number;
+  /** Writes all `byteLength` bytes into `target` from `offset` on. */
+  copy(target: Buffer, offset: number): void;
 }
 
 /**
- * One message of a response stream as wire bytes. `errorMessage` is "" for a success. What Triton leaves out of an
- * error's response (model name, version, parameters) the caller leaves empty.
+ * A response with its data in raw_output_contents, one entry per output. Throws InferenceError INVALID_ARGUMENT,
+ * Triton's text, for a response that gRPC cannot carry.
  */
-export function encodeStreamResponse(errorMessage: string, response: InferenceResponse): Buffer {
-  const inner = responseSize(response);
-  const writer = new WireWriter(checkSize(stringFieldSize(errorMessage) + 1 + delimitedSize(inner)));
-  writer.stringField(ERROR_MESSAGE, errorMessage);
-  writer.tag(INFER_RESPONSE);
-  writer.varint(inner);
-  writeResponse(writer, response);
-  return writer.bytes;
+export class InferResponseMessage implements WireMessage {
+  readonly byteLength: number;
+  readonly #response: InferenceResponse;
+
+  constructor(response: InferenceResponse) {
+    this.byteLength = checkSize(responseSize(response));
+    this.#response = response;
+  }
+
+  copy(target: Buffer, offset: number): void {
+    writeResponse(new WireWriter(target, offset), this.#response);
+  }
+}
+
+/**
+ * One message of a response stream. `errorMessage` is "" for a success. What Triton leaves out of an error's response
+ * (model name, version, parameters) the caller leaves empty. Throws as InferResponseMessage does.
+ */
+export class StreamResponseMessage implements WireMessage {
+  readonly byteLength: number;
+  readonly #errorMessage: string;
+  readonly #response: InferenceResponse;
+  readonly #responseBytes: number;
+
+  constructor(errorMessage: string, response: InferenceResponse) {
+    this.#errorMessage = errorMessage;
+    this.#response = response;
+    this.#responseBytes = responseSize(response);
+    this.byteLength = checkSize(stringFieldSize(errorMessage) + 1 + delimitedSize(this.#responseBytes));
+  }
+
+  copy(target: Buffer, offset: number): void {
+    const writer = new WireWriter(target, offset);
+    writer.stringField(ERROR_MESSAGE, this.#errorMessage);
+    writer.tag(INFER_RESPONSE);
+    writer.varint(this.#responseBytes);
+    writeResponse(writer, this.#response);
+  }
+}
+
+/** A message as bytes of its own. */
+export function toBytes(message: WireMessage): Buffer {
+  const bytes = Buffer.allocUnsafe(message.byteLength);
+  message.copy(bytes, 0);
+  return bytes;
 }
 
 function responseSize(response: InferenceResponse): number {

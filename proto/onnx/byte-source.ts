@@ -6,6 +6,8 @@ export interface ByteSource {
   /** Path of the file or what stands for it, for error texts. */
   readonly subject: string;
   readonly size: number;
+  /** Bytes that are in memory already; undefined where they must be read. */
+  peek(start: number, length: number): Buffer | undefined;
   /** Bytes from `start` on; the caller keeps within the size. The result is never written to again. */
   read(start: number, length: number): Promise<Buffer>;
 }
@@ -21,8 +23,12 @@ export class MemorySource implements ByteSource {
     this.#bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  async read(start: number, length: number): Promise<Buffer> {
+  peek(start: number, length: number): Buffer {
     return this.#bytes.subarray(start, start + length);
+  }
+
+  async read(start: number, length: number): Promise<Buffer> {
+    return this.peek(start, length);
   }
 }
 
@@ -61,9 +67,15 @@ export class FileSource implements ByteSource {
     }
   }
 
-  async read(start: number, length: number): Promise<Buffer> {
+  peek(start: number, length: number): Buffer | undefined {
     const from = start - this.#windowStart;
-    if (from >= 0 && from + length <= this.#window.byteLength) return this.#window.subarray(from, from + length);
+    if (from < 0 || from + length > this.#window.byteLength) return undefined;
+    return this.#window.subarray(from, from + length);
+  }
+
+  async read(start: number, length: number): Promise<Buffer> {
+    const known = this.peek(start, length);
+    if (known !== undefined) return known;
     const window = Buffer.allocUnsafe(Math.min(Math.max(length, WINDOW_BYTES), this.size - start));
     const { bytesRead } = await this.#file.read(window, 0, window.byteLength, start);
     if (bytesRead < length) {

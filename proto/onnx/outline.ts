@@ -67,8 +67,8 @@ const INITIALIZER_FIELD = 5;
 /** Messages up to here are kept whole: reading them is cheaper than looking inside. */
 const KEEP_WHOLE_BYTES = 4_096;
 /** Bounds on hostile files; real models stay far below. */
-const MAX_FIELDS = 8_000_000;
-const MAX_OUTLINE_BYTES = 256 * 1024 * 1024;
+export const MAX_FIELDS = 2_000_000;
+const MAX_OUTLINE_BYTES = 64 * 1024 * 1024;
 /** Deepest nesting of messages; also the bound of whoever parses the outline. */
 export const MAX_DEPTH = 100;
 
@@ -104,7 +104,11 @@ class Outliner {
       chunks.push(await this.#source.read(keptFrom, until - keptFrom));
     };
     while (position < end) {
-      const field = await this.#field(position, end);
+      // The longest tag and the longest length or value after it.
+      const headLength = Math.min(20, end - position);
+      // Awaiting costs far more than the field itself, so only where the bytes are not there yet.
+      const head = this.#source.peek(position, headLength) ?? (await this.#source.read(position, headLength));
+      const field = this.#field(head, position, end);
       const nested = shape.nested.get(field.number);
       if (shape === GRAPH && depth === 1 && field.number === INITIALIZER_FIELD && field.isDelimited) {
         this.initializers.push({ start: field.valueStart, end: field.end });
@@ -124,10 +128,9 @@ class Outliner {
     return chunks;
   }
 
-  async #field(start: number, limit: number): Promise<Field> {
+  /** The field at `start`, of which `head` are the first bytes. */
+  #field(head: Buffer, start: number, limit: number): Field {
     if (++this.#fields > MAX_FIELDS) throw this.#malformed(`it has more than ${MAX_FIELDS} fields`, start);
-    // The longest tag and the longest length or value after it.
-    const head = await this.#source.read(start, Math.min(20, limit - start));
     const tag = readVarint(head, 0);
     if (tag === undefined || tag.value < 8 || tag.value > 0xffff_ffff) throw this.#malformed("a tag is wrong", start);
     const number = Math.floor(tag.value / 8);

@@ -9,7 +9,7 @@ import {
   type OnnxModel,
   type OnnxValue,
 } from "./model.ts";
-import { MAX_DEPTH } from "./outline.ts";
+import { MAX_DEPTH, MAX_FIELDS } from "./outline.ts";
 
 /** Parses an outline; `ranges` are where the main graph's initializers lie in the file. */
 export function parseModel(bytes: Uint8Array, subject: string, ranges: readonly ByteRange[]): OnnxModel {
@@ -41,7 +41,7 @@ class ModelParser {
   #denseInitializers = 0;
 
   constructor(bytes: Uint8Array, subject: string, ranges: readonly ByteRange[]) {
-    this.#reader = new WireReader(bytes, { subject: `ONNX model '${subject}'` });
+    this.#reader = new WireReader(bytes, { subject: `ONNX model '${subject}'`, maxFields: MAX_FIELDS });
     this.#ranges = ranges;
   }
 

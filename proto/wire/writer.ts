@@ -1,5 +1,5 @@
 /**
- * Writes protobuf's wire format into one buffer of a size computed beforehand: the `*Size` functions and the methods of
+ * Writes protobuf's wire format into a buffer with room for a size computed beforehand: the `*Size` functions and the methods of
  * WireWriter mirror each other call by call. Like proto3, callers leave out default values.
  */
 import { utf8Length } from "./utf8.ts";
@@ -41,11 +41,17 @@ export function stringFieldSize(text: string): number {
 /** Fills a buffer front to back. Tags are `(field number << 3) | wire type` below 128, as all of this protocol are. */
 export class WireWriter {
   readonly bytes: Buffer;
-  position = 0;
+  position: number;
 
-  /** `size`: bytes of the whole message, as the `*Size` functions add up. */
-  constructor(size: number) {
-    this.bytes = Buffer.allocUnsafe(size);
+  /** `bytes` has room from `position` on for what the `*Size` functions add up to. */
+  constructor(bytes: Buffer, position = 0) {
+    this.bytes = bytes;
+    this.position = position;
+  }
+
+  /** A writer of a buffer of its own. */
+  static ofSize(size: number): WireWriter {
+    return new WireWriter(Buffer.allocUnsafe(size));
   }
 
   tag(tag: number): void {

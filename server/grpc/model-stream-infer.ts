@@ -1,6 +1,6 @@
 /** ModelStreamInfer: many requests in flight on one stream, answered in the order they came. */
 import type { ServerDuplexStream } from "@grpc/grpc-js";
-import { encodeStreamResponse } from "../../proto/codec/encode-response.ts";
+import { StreamResponseMessage, type WireMessage } from "../../proto/codec/encode-response.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import { type InferenceResponse, NO_PARAMETERS, type Parameters } from "../../proto/inference.ts";
 import { Cancellation } from "../../scheduler/cancellation.ts";
@@ -17,11 +17,11 @@ const SHUTTING_DOWN = "GRPC server is shutting down and has stopped accepting ne
 /** One request's place in the order of answers. */
 interface Slot {
   readonly cancellation: Cancellation;
-  /** The answer as wire bytes; an error ends the stream when its turn comes (`triton_grpc_error`). */
-  outcome: Buffer | InferenceError | undefined;
+  /** The answer ; an error ends the stream when its turn comes (`triton_grpc_error`). */
+  outcome: WireMessage | InferenceError | undefined;
 }
 
-export type InferStreamCall = ServerDuplexStream<InferMessage, Buffer>;
+export type InferStreamCall = ServerDuplexStream<InferMessage, WireMessage>;
 
 /** All open streams, so that a stopping server can end them. */
 export class InferStreams {
@@ -100,7 +100,7 @@ class InferStream {
     }
     running
       .then((response) => {
-        slot.outcome = encodeStreamResponse("", asFinal(response));
+        slot.outcome = new StreamResponseMessage("", asFinal(response));
       })
       .catch((error: unknown) => this.#fail(slot, error, message))
       .then(() => this.#flush())
@@ -118,16 +118,16 @@ class InferStream {
   }
 
   /** A request that never ran: its text and its id only. */
-  #refusal(reason: unknown, message: InferMessage): Buffer {
+  #refusal(reason: unknown, message: InferMessage): WireMessage {
     const error = grpcError(this.#report(reason)).details;
-    return encodeStreamResponse(error, emptyResponse("", "", idOf(message), NO_PARAMETERS));
+    return new StreamResponseMessage(error, emptyResponse("", "", idOf(message), NO_PARAMETERS));
   }
 
   /** A request that failed while it ran: also the model as it was asked for, and the mark of the last response. */
-  #failure(reason: unknown, message: InferMessage): Buffer {
+  #failure(reason: unknown, message: InferMessage): WireMessage {
     const error = grpcError(this.#report(reason)).details;
     const model = message instanceof InferenceError ? { modelName: "", modelVersion: "" } : message;
-    return encodeStreamResponse(error, emptyResponse(model.modelName, model.modelVersion, idOf(message), FINAL));
+    return new StreamResponseMessage(error, emptyResponse(model.modelName, model.modelVersion, idOf(message), FINAL));
   }
 
   /** Sends what is ready, in order, as far as the client takes it; then reads on, or ends. */

@@ -6,7 +6,7 @@ import { loadServices } from "../../proto/load.ts";
 import { withMapEntryNames } from "../../proto/map-entry-names.ts";
 import type { ServerLog } from "../log.ts";
 import type { ServedRepository, ServerHealth } from "../served-repository.ts";
-import { deserializeInferRequest, modelInfer, passThrough } from "./model-infer.ts";
+import { deserializeInferRequest, modelInfer, serializeInferResponse } from "./model-infer.ts";
 import { modelConfig, modelMetadata } from "./model-metadata.ts";
 import { modelStatistics } from "./model-statistics.ts";
 import type { InferStreams } from "./model-stream-infer.ts";
@@ -59,7 +59,7 @@ export function reporter(log: ServerLog): Report {
 
 /** Inference messages go through our own codec instead of proto-loader's. */
 function withInferCodec(definition: ServiceDefinition): ServiceDefinition {
-  const own = { requestDeserialize: deserializeInferRequest, responseSerialize: passThrough };
+  const own = { requestDeserialize: deserializeInferRequest, responseSerialize: serializeInferResponse };
   return Object.fromEntries(
     Object.entries(definition).map(([name, method]) => {
       const isInfer = name === "ModelInfer" || name === "ModelStreamInfer";

@@ -98,3 +98,14 @@ describe("under another Node", { skip: node === undefined ? "no Node but 22 on t
     assert.match(launcher.stderr, /^hybridserve: needs Node 22, this is Node \d+.*\n$/);
   });
 });
+
+test("onnxruntime's usage reports are off unless the user asks for them", async (t) => {
+  const { folder, script } = barePackage(t);
+  for (const part of ["server", "cli"]) mkdirSync(join(folder, part));
+  writeFileSync(join(folder, "server", "main.ts"), "");
+  const program = "export async function main(_, io) { io.stdout(process.env.ORT_DISABLE_TELEMETRY); return 0; }\n";
+  writeFileSync(join(folder, "cli", "main.ts"), program);
+  const launcher = new ServedProcess(t, [], { script });
+  assert.deepEqual(await launcher.ended, { code: 0, signal: null });
+  assert.equal(launcher.stdout, "1");
+});

@@ -56,14 +56,6 @@ def main():
     print("The same, never beyond level 0 (request parameter cascade_max_level):")
     print(describe(client.infer("fashion", image_input(images[:4]), parameters={"cascade_max_level": 0})))
 
-    print("The three best classes of one image (classification extension):")
-    outputs = [triton.InferRequestedOutput("logits", class_count=3)]
-    try:
-        best = client.infer("fashion", image_input(images[:1]), outputs=outputs).as_numpy("logits")[0]
-        print("\n".join(f"  {entry.decode()}" for entry in best))
-    except triton.InferenceServerException as error:
-        print(f"  refused: {error}")
-
     print("Four requests at once, answered by callback (async_infer):")
     answers = queue.Queue()
     for i in range(4):

@@ -22,7 +22,7 @@ function refuses(message: string, ...parts: Uint8Array[]): void {
 
 /** Any 64-bit integer as a varint. */
 function varint64(value: bigint): Buffer {
-  const writer = new WireWriter(bigIntSize(value));
+  const writer = WireWriter.ofSize(bigIntSize(value));
   writer.bigInt(value);
   return writer.bytes;
 }

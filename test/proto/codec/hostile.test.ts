@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { decodeInferRequest, readInferRequest } from "../../../proto/codec/decode-request.ts";
 import { decodeInferResponse, decodeStreamResponse } from "../../../proto/codec/decode-response.ts";
 import { encodeInferRequest } from "../../../proto/codec/encode-request.ts";
-import { encodeInferResponse, encodeStreamResponse } from "../../../proto/codec/encode-response.ts";
+import { InferResponseMessage, StreamResponseMessage, toBytes } from "../../../proto/codec/encode-response.ts";
 import { checkRequestParameters } from "../../../proto/codec/request-parameters.ts";
 import { toInferenceRequest } from "../../../proto/codec/resolve-inputs.ts";
 import { isDataType } from "../../../proto/datatypes.ts";
@@ -136,12 +136,12 @@ const decodeResponse = (bytes: Buffer) => {
   const response = decodeInferResponse(bytes);
   checkParameters(response.parameters);
   checkTensors(response.outputs);
-  encodeInferResponse(response);
+  toBytes(new InferResponseMessage(response));
 };
 const decodeStream = (bytes: Buffer) => {
   const { errorMessage, response } = decodeStreamResponse(bytes);
   checkTensors(response.outputs);
-  encodeStreamResponse(errorMessage, response);
+  toBytes(new StreamResponseMessage(errorMessage, response));
 };
 
 const kinds: [name: string, messages: readonly Buffer[], attempt: (bytes: Buffer) => "valid" | "refused"][] = [

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { decodeInferRequest } from "../../../proto/codec/decode-request.ts";
 import { decodeInferResponse } from "../../../proto/codec/decode-response.ts";
 import { encodeInferRequest } from "../../../proto/codec/encode-request.ts";
-import { encodeInferResponse, encodeStreamResponse } from "../../../proto/codec/encode-response.ts";
+import { InferResponseMessage, StreamResponseMessage, toBytes } from "../../../proto/codec/encode-response.ts";
 import { contentsDatatype, contentsToRaw, countContents } from "../../../proto/codec/typed-contents.ts";
 import type { WireInferRequest, WireTensor } from "../../../proto/codec/wire-request.ts";
 import { InferenceError } from "../../../proto/errors.ts";
@@ -92,8 +92,8 @@ describe("protobufjs", () => {
           outputs: response.outputs.map(tensorMessage),
           raw_output_contents: response.outputs.map((output) => base64(output.data)),
         };
-        assert.deepEqual(plain(ModelInferResponse, encodeInferResponse(response)), expected);
-        assert.deepEqual(plain(ModelStreamInferResponse, encodeStreamResponse(errorMessage, response)), {
+        assert.deepEqual(plain(ModelInferResponse, toBytes(new InferResponseMessage(response))), expected);
+        assert.deepEqual(plain(ModelStreamInferResponse, toBytes(new StreamResponseMessage(errorMessage, response))), {
           error_message: errorMessage,
           infer_response: expected,
         });

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { decodeInferRequest } from "../../../proto/codec/decode-request.ts";
 import { decodeInferResponse, decodeStreamResponse } from "../../../proto/codec/decode-response.ts";
 import { encodeInferRequest } from "../../../proto/codec/encode-request.ts";
-import { encodeInferResponse, encodeStreamResponse } from "../../../proto/codec/encode-response.ts";
+import { InferResponseMessage, StreamResponseMessage, toBytes } from "../../../proto/codec/encode-response.ts";
 import { InferenceError } from "../../../proto/errors.ts";
 import { type InferenceRequest, type InferenceResponse, NO_PARAMETERS } from "../../../proto/inference.ts";
 import { TRITON_LIMITS } from "../../../proto/limits.ts";
@@ -47,7 +47,7 @@ describe("the codec", () => {
   it("decodes the responses that it encodes", () => {
     fc.assert(
       fc.property(responses, (response) => {
-        const decoded = decodeInferResponse(encodeInferResponse(response));
+        const decoded = decodeInferResponse(toBytes(new InferResponseMessage(response)));
         assert.deepEqual(plainResponse(decoded), plainResponse(response));
       }),
       { numRuns: 300 },
@@ -57,7 +57,7 @@ describe("the codec", () => {
   it("decodes the stream messages that it encodes", () => {
     fc.assert(
       fc.property(texts, responses, (errorMessage, response) => {
-        const decoded = decodeStreamResponse(encodeStreamResponse(errorMessage, response));
+        const decoded = decodeStreamResponse(toBytes(new StreamResponseMessage(errorMessage, response)));
         assert.equal(decoded.errorMessage, errorMessage);
         assert.deepEqual(plainResponse(decoded.response), plainResponse(response));
       }),
@@ -89,13 +89,15 @@ describe("the codec", () => {
     const data = Object.defineProperty(new Uint8Array(0), "byteLength", { value: 2 ** 31 });
     assert.throws(
       () =>
-        encodeInferResponse({
-          modelName: "",
-          modelVersion: "",
-          id: "",
-          parameters: NO_PARAMETERS,
-          outputs: [{ name: "", datatype: "UINT8", shape: [], data }],
-        }),
+        toBytes(
+          new InferResponseMessage({
+            modelName: "",
+            modelVersion: "",
+            id: "",
+            parameters: NO_PARAMETERS,
+            outputs: [{ name: "", datatype: "UINT8", shape: [], data }],
+          }),
+        ),
       (error) =>
         error instanceof InferenceError &&
         error.code === "INVALID_ARGUMENT" &&

@@ -23,7 +23,7 @@ const refuses = (action: () => unknown, message: RegExp) =>
 
 /** What one write call makes, checked to fill its buffer exactly. */
 function written(size: number, write: (writer: WireWriter) => void): Buffer {
-  const writer = new WireWriter(size);
+  const writer = WireWriter.ofSize(size);
   write(writer);
   assert.equal(writer.position, size);
   return writer.bytes;

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { credentials } from "@grpc/grpc-js";
+import { skipWithout } from "../../support/missing-tool.ts";
 import { FakeRepository } from "../support/fake-repository.ts";
 import { TestClient } from "../support/grpc-client.ts";
 import { TestServer } from "../support/test-server.ts";
@@ -19,10 +20,9 @@ function hasOpenssl(): boolean {
   }
 }
 
-const isMissing = !hasOpenssl();
-if (isMissing && process.env["CI"] !== undefined) throw new Error("openssl is missing: the TLS tests need it in CI");
+const missing = hasOpenssl() ? undefined : "openssl is not installed";
 
-describe("TLS", { skip: isMissing ? "openssl is not installed" : false }, () => {
+describe("TLS", { skip: skipWithout(missing) }, () => {
   let folder = "";
   const file = (name: string) => join(folder, name);
   const read = (name: string) => readFileSync(file(name));
