@@ -262,7 +262,9 @@ function openSession(port: number): Promise<ClientHttp2Session> {
       session.setLocalWindowSize(WINDOW_BYTES);
       session.off("error", reject);
       session.on("error", (error) => console.error(`connection to port ${port}: ${error.message}`));
-      session.on("goaway", (code) => console.error(`connection to port ${port}: GOAWAY with code ${code}`));
+      session.on("goaway", (code) => {
+        if (code !== 0) console.error(`connection to port ${port}: GOAWAY with code ${code}`);
+      });
       resolve(session);
     });
   });

@@ -16,6 +16,8 @@ const NO_PARAMETERS: RepositoryParameters = new Map();
 let root = "";
 before(async () => {
   root = await mkdtemp(join(tmpdir(), "hybridserve-test-"));
+  // This process's temporary files are counted below.
+  process.env["TMPDIR"] = root;
 });
 after(() => rm(root, { recursive: true, force: true }));
 
@@ -148,7 +150,7 @@ describe("a repository on disk", () => {
     await repository.load("m", new Map([["config", config]]));
     assert.equal(repository.config("m", "").max_batch_size, 2);
     const ours = async () => (await readdir(tmpdir())).filter((name) => name.startsWith("hybridserve-model-"));
-    const before = await ours();
+    assert.deepEqual(await ours(), []);
     const file = { kind: "bytes", value: TRIPLE } as const;
     await repository.load("m", new Map([["config", config], ["file:7/model.onnx", file] as never]));
     assert.deepEqual(repository.readyVersions("m"), ["7"]);
@@ -156,7 +158,7 @@ describe("a repository on disk", () => {
     assert.deepEqual(await ask(repository, "m"), [3, 6]);
     await repository.load("new", new Map([["config", config], ["file:1/model.onnx", file] as never]));
     assert.deepEqual(await ask(repository, "new"), [3, 6]);
-    assert.equal((await ours()).length, before.length + 2);
+    assert.equal((await ours()).length, 2);
     const broken = { kind: "string", value: "{" } as const;
     await assert.rejects(repository.load("m", new Map([["config", broken]])), {
       code: "INTERNAL",
@@ -168,7 +170,7 @@ describe("a repository on disk", () => {
     await repository.load("m", NO_PARAMETERS);
     assert.deepEqual(await ask(repository, "m"), [2, 4]);
     await repository.close();
-    assert.deepEqual(await ours(), before);
+    assert.deepEqual(await ours(), []);
   });
 
   it("polls", async () => {
@@ -184,7 +186,6 @@ describe("a repository on disk", () => {
       assert.ok(polls < 10_000, await ready());
       await clock.advance(1000);
     }
-    assert.deepEqual(await ask(repository, "a").catch(() => []), await ask(repository, "a"));
     await repository.close();
   });
 });

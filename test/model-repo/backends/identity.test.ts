@@ -50,7 +50,12 @@ describe("identity backend", () => {
     }) as unknown as ModelConfig;
 
   const load = (resolved: ModelConfig, clock = new VirtualClock()) =>
-    identityBackend.load({ resolved: { config: resolved }, version: "1", clock, maxQueuedRequests: 0 } as unknown as LoadContext);
+    identityBackend.load({
+      resolved: { config: resolved },
+      version: "1",
+      clock,
+      maxQueuedRequests: 0,
+    } as unknown as LoadContext);
 
   it("runs as many requests at once as it has instances", async () => {
     const clock = new VirtualClock();
