@@ -106,8 +106,9 @@ async function inspectSubject(
   const add = (problems: readonly Problem[], fallback: string): void => {
     for (const each of problems) found.push({ problem: each, place: placeOf(inspection, each.path) ?? fallback });
   };
-  const cannotRunHere = config.backend !== "" && unservedBackend(config) !== undefined;
-  if (cannotRunHere) add(unservedFeatures(config).slice(0, 1), inspection.file);
+  const foreign = config.backend === "" && config.platform !== "ensemble" ? undefined : unservedBackend(config);
+  const cannotRunHere = foreign !== undefined;
+  if (cannotRunHere) add([foreign], inspection.file);
   else {
     add(inspection.problems, inspection.file);
     add(unservedFeatures(config), inspection.file);

@@ -9,23 +9,24 @@ export type ServedBackend = (typeof SERVED_BACKENDS)[number];
 /** Backends that are part of the product and come later. */
 const PLANNED_BACKENDS: ReadonlySet<string> = new Set(["kserve", "repeat", "square", "sequence", "dyna_sequence"]);
 
+const TAKE_OUT = "take the model out of this repository until then";
+
 /** Why a model's backend cannot run here; undefined where it can. */
 export function unservedBackend(config: ModelConfig): Problem | undefined {
   const { name, platform, backend } = config;
   if (platform === "ensemble") {
-    return notServed("platform", `model '${name}' is an ensemble, which is not served yet`);
+    return problem("platform", `model '${name}' is an ensemble, which is not served yet`, TAKE_OUT, "UNIMPLEMENTED");
   }
   if (SERVED_BACKENDS.some((served) => served === backend)) return undefined;
   if (PLANNED_BACKENDS.has(backend)) {
-    return notServed("backend", `model '${name}' has backend '${backend}', which is not served yet`);
+    const text = `model '${name}' has backend '${backend}', which is not served yet`;
+    return problem("backend", text, TAKE_OUT, "UNIMPLEMENTED");
   }
   const text =
     `unable to find backend library for backend '${backend}', try specifying runtime on the model configuration. ` +
     `Backends that run here: ${SERVED_BACKENDS.join(", ")}. Leave the model on its own KServe v2 server (Triton, vLLM, ` +
     "...); backend 'kserve' will reach it there, once it is served";
-  const hint =
-    "serve it with its own KServe v2 server and take it out of this repository until backend 'kserve' is served";
-  return problem("backend", text, hint, "UNAVAILABLE");
+  return problem("backend", text, TAKE_OUT, "UNAVAILABLE");
 }
 
 /** Everything of a configuration that would change results or answers and is not done: such a model is refused. */
