@@ -26,7 +26,9 @@ async function serve(argv: readonly string[], io: CommandIo): Promise<number> {
   }
   const signal = new StopSignal(io);
   try {
-    const server = await startServer(options, io);
+    const output = options.json ? { stdout: () => undefined } : io;
+    const server = await startServer(options, output);
+    if (options.json) io.stdout(`${JSON.stringify({ ports: server.ports, models: server.models })}\n`);
     return await stopped(server, await signal.reason, options, io);
   } catch (error) {
     const { message } = InferenceError.from(error);
@@ -48,7 +50,9 @@ async function stopped(
   const seconds = options.exitTimeoutMs / 1000;
   if (reason.kind === "signal") {
     server.log.info({ signal: reason.name }, "stopping: answering what is in hand");
-    io.stdout(`Stopping (${reason.name}): up to ${seconds} s for the requests in hand; again to end at once\n`);
+    if (!options.json) {
+      io.stdout(`Stopping (${reason.name}): up to ${seconds} s for the requests in hand; again to end at once\n`);
+    }
   } else {
     server.log.error({ stack: reason.stack }, `uncaught exception, stopping: ${reason.message}`);
   }

@@ -1,6 +1,6 @@
 /** Starts the server: loads the models, then opens the ports; stops it in the reverse order. The only place that wires. */
 import { ModelRepository } from "../model-repo/repository.ts";
-import type { StartReport } from "../model-repo/repository-types.ts";
+import type { IndexEntry, StartReport } from "../model-repo/repository-types.ts";
 import { InferenceError } from "../proto/errors.ts";
 import { SystemClock } from "../scheduler/clock.ts";
 import { modelTable, portLine, printable, readyLine } from "./banner.ts";
@@ -33,15 +33,18 @@ const DRAIN_SHARE = 0.8;
 /** A server that answers. */
 export class RunningServer {
   readonly ports: Ports;
+  /** Every model and version as the start left it. */
+  readonly models: readonly IndexEntry[];
   readonly log: ServerLog;
   readonly #state: ServerState;
   readonly #exitTimeoutMs: number;
   #stopped: Promise<void> | undefined;
 
-  constructor(state: ServerState, options: ServeOptions) {
+  constructor(state: ServerState, models: readonly IndexEntry[], options: ServeOptions) {
     this.#state = state;
     this.#exitTimeoutMs = options.exitTimeoutMs;
     this.log = state.log;
+    this.models = models;
     this.ports = { grpc: state.grpc?.port, http: state.http?.port, metrics: state.metrics?.port };
   }
 
@@ -67,9 +70,11 @@ export async function startServer(options: ServeOptions, output: Output): Promis
   const { configName, ...rest } = options;
   const repository = new ModelRepository({ ...rest, ...(configName === "" ? {} : { configName }), clock, log });
   const state = new ServerState(repository, options, log);
+  let models: readonly IndexEntry[];
   try {
     const report = await repository.start();
-    output.stdout(modelTable(report.entries));
+    models = report.entries;
+    output.stdout(modelTable(models));
     state.acceptStart(report);
     await state.open(output);
   } catch (error) {
@@ -78,7 +83,7 @@ export async function startServer(options: ServeOptions, output: Output): Promis
   }
   const seconds = (clock.now() - startedMs) / 1000;
   output.stdout(readyLine([...repository.loaded()].length, seconds));
-  const server = new RunningServer(state, options);
+  const server = new RunningServer(state, models, options);
   log.info({ seconds, ports: server.ports }, "server started");
   return server;
 }

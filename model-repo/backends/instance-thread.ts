@@ -44,7 +44,7 @@ export class InstanceThread {
 
   /** Starts the thread and opens the model in it; rejects with the instance's reason. */
   static async start(options: InstanceThreadOptions): Promise<{ thread: InstanceThread; loaded: LoadedMessage }> {
-    const worker = new Worker(options.workerUrl);
+    const worker = new Worker(options.workerUrl, { execArgv: [] });
     const thread = new InstanceThread(worker, options.label);
     const loaded = new Promise<LoadedMessage>((resolve, reject) => {
       let isLoaded = false;

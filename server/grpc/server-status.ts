@@ -4,21 +4,14 @@ import type { ServedRepository, ServerHealth } from "../served-repository.ts";
 /** The Triton release whose behaviour this server follows; clients parse it. */
 export const TRITON_VERSION = "2.73.0";
 
-/** In Triton's order; perf_analyzer looks for `statistics`. */
+/** Triton's names, in its order, of what is served; perf_analyzer looks for `statistics`. */
 const EXTENSIONS = [
-  "classification",
-  "sequence",
   "model_repository",
   "model_repository(unload_dependents)",
-  "schedule_policy",
   "model_configuration",
-  "system_shared_memory",
-  "cuda_shared_memory",
   "binary_tensor_data",
   "parameters",
   "statistics",
-  "trace",
-  "logging",
 ];
 
 export interface ModelRequest {

@@ -8,6 +8,7 @@ const REPEATABLE = { repeatable: true };
 
 const SERVER = [
   flag("help", "flag", "", "print this text"),
+  flag("json", "flag", "", "instead of the banner, one line of JSON once the server is ready: ports and models"),
   flag("id", "text", "triton", "name that ServerMetadata answers"),
   flag("exit-timeout-secs", "integer", "30", "seconds that a stopping server gives the requests in hand", { min: 0 }),
   flag("exit-on-error", "boolean", "true", "end at once when a model cannot load at the start"),

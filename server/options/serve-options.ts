@@ -74,6 +74,8 @@ export interface ServeOptions {
   readonly http?: HttpOptions;
   readonly metrics?: MetricsOptions;
   readonly log: LogOptions;
+  /** Tell programs, not people, that the server is ready. */
+  readonly json: boolean;
   /** What the user should know about flags that were accepted. */
   readonly warnings: readonly string[];
 }
@@ -119,6 +121,7 @@ export function parseServeOptions(argv: readonly string[]): ServeOptions | "help
       isoTime: flags.text("log-format") === "ISO8601",
       file: flags.text("log-file"),
     },
+    json: flags.has("json"),
     warnings: warnings(flags, isStrictConfig),
   };
 }

@@ -105,3 +105,16 @@ test("a server whose output nobody reads any more goes on, and ends with code 0"
   server.child.kill("SIGTERM");
   assert.deepEqual(await server.ended, { code: 0, signal: null });
 });
+
+test("--json: one line for programs instead of the banner", async (t) => {
+  const server = serve(t, 0, ["--json"]);
+  await server.printed(/\n/);
+  const { ports, models } = JSON.parse(server.stdout);
+  assert.deepEqual(models, [{ name: "echo", version: "1", state: "READY", reason: "" }]);
+  const client = new TestClient(ports.grpc);
+  t.after(() => client.close());
+  await client.call("ServerLive");
+  server.child.kill("SIGTERM");
+  assert.deepEqual(await server.ended, { code: 0, signal: null });
+  assert.equal(server.stdout.trim().split("\n").length, 1);
+});

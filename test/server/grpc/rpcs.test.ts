@@ -18,10 +18,13 @@ test("server status and metadata", async (t) => {
   const metadata = await server.client.call("ServerMetadata");
   assert.equal(metadata["name"], "triton");
   assert.match(String(metadata["version"]), /^2\.\d+\.\d+$/);
-  assert.deepEqual((metadata["extensions"] as string[]).slice(0, 3), [
-    "classification",
-    "sequence",
+  assert.deepEqual(metadata["extensions"], [
     "model_repository",
+    "model_repository(unload_dependents)",
+    "model_configuration",
+    "binary_tensor_data",
+    "parameters",
+    "statistics",
   ]);
 });
 
