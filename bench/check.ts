@@ -8,13 +8,14 @@ import { TRITON_LIMITS } from "../proto/limits.ts";
 import { Bench, ECHO } from "./bench.ts";
 import { CHECKOUT } from "./environment.ts";
 import { type Gate, overheadGate, type Round, ratioGate, refusalGate } from "./gates.ts";
+import { disturbance } from "./report.ts";
 
 const SERVER = "hybridserve";
-const ROUNDS = 5;
+const ROUNDS = 9;
 const CONCURRENCY = 32;
-const WARMUP_MS = 500;
-const MEASURE_MS = 1500;
-const COMPUTE_MS = 500;
+const WARMUP_MS = 250;
+const MEASURE_MS = 1000;
+const COMPUTE_MS = 300;
 
 /** Identity: CPU of the server over CPU of the echo. */
 const MAX_IDENTITY_RATIO = 1.35;
@@ -31,6 +32,7 @@ const REFUSED = ["3", "8"];
 async function main(): Promise<void> {
   const hostile = emptyInputs(EMPTY_INPUTS);
   const gates: Gate[] = [refusalGate("empty inputs", timeRefusals(hostile), MAX_REFUSAL_MS)];
+  let otherCores: number[];
   const bench = await Bench.open({
     servers: [{ name: SERVER, checkout: CHECKOUT }],
     only: ["identity-small", "identity-image", "fashion-l-b1"],
@@ -39,19 +41,23 @@ async function main(): Promise<void> {
   });
   try {
     gates.push(await wireRefusal(bench, hostile));
-    const rounds = await measureRounds(bench);
+    const measured = await measureRounds(bench);
+    const { rounds } = measured;
+    otherCores = measured.otherCores;
     gates.push(ratioGate("identity small", rounds.get("identity-small") ?? [], MAX_IDENTITY_RATIO));
     gates.push(ratioGate("identity image", rounds.get("identity-image") ?? [], MAX_IDENTITY_RATIO));
     gates.push(overheadGate("l model", rounds.get("fashion-l-b1") ?? [], MAX_OVERHEAD_US));
   } finally {
     await bench.close();
   }
+  console.log(disturbance(otherCores));
   for (const { passed, name, text } of gates) console.log(`${passed ? "pass" : "FAIL"}  ${name.padEnd(24)}${text}`);
   process.exitCode = gates.every((gate) => gate.passed) ? 0 : 1;
 }
 
-/** The server's and the floor's CPU µs per request in every round, by workload. */
-async function measureRounds(bench: Bench): Promise<Map<string, Round[]>> {
+/** CPU µs per request of server and floor in every round, by workload; and how busy other processes kept the machine. */
+async function measureRounds(bench: Bench): Promise<{ rounds: Map<string, Round[]>; otherCores: number[] }> {
+  const otherCores: number[] = [];
   const rounds = new Map(bench.workloads.map((workload) => [workload.name, [] as Round[]]));
   for (let round = 0; round < ROUNDS; round++) {
     process.stderr.write(`round ${round + 1}/${ROUNDS}\n`);
@@ -59,6 +65,7 @@ async function measureRounds(bench: Bench): Promise<Map<string, Round[]>> {
       const measure = async (subject: string) => {
         const measured = await bench.measure(subject, workload, CONCURRENCY, WARMUP_MS, MEASURE_MS);
         if (measured.serverCpuUs === undefined) throw new Error("the gates need CPU times from Linux' /proc");
+        otherCores.push(measured.otherCores ?? 0);
         return { ...measured, cpuUs: measured.serverCpuUs };
       };
       if (workload.echoes) {
@@ -74,7 +81,7 @@ async function measureRounds(bench: Bench): Promise<Map<string, Round[]>> {
       }
     }
   }
-  return rounds;
+  return { rounds, otherCores };
 }
 
 /** A ModelInferRequest of nothing but empty inputs: two bytes each, field 5 and length 0. */

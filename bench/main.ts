@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { Bench, ECHO, type Measurement } from "./bench.ts";
 import { CHECKOUT, describeEnvironment } from "./environment.ts";
 import { HELP, type Options, parseOptions } from "./options.ts";
-import { type BenchReport, type Sample, summarise, toComparison, toTable } from "./report.ts";
+import { type BenchReport, disturbance, type Sample, summarise, toComparison, toTable } from "./report.ts";
 
 const THIS = "hybridserve";
 const OTHER = "other";
@@ -51,8 +51,9 @@ async function main(): Promise<void> {
     `\n${machine.cpu}, ${machine.cores} cores, ${machine.memoryGb} GB, ${machine.system}, node ${versions["node"]}`,
   );
   console.log(
-    `commit ${commits[THIS]}, ${options.rounds} rounds of ${options.measureMs / 1000} s, medians, CPU per request\n`,
+    `commit ${commits[THIS]}, ${options.rounds} rounds of ${options.measureMs / 1000} s, medians, CPU per request`,
   );
+  console.log(`${disturbance(samples.map((sample) => sample.otherCores ?? 0))}\n`);
   console.log(toTable(report.points, ECHO));
   if (options.compare !== undefined) console.log(`\n${toComparison(report.points, THIS, OTHER)}`);
   console.log(`\nstored in ${file}`);

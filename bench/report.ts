@@ -72,6 +72,9 @@ export function summarise(samples: readonly Sample[]): Point[] {
   });
 }
 
+/** What other processes may use of a machine that counts as quiet. */
+const QUIET_CORES = 0.2;
+
 const COLUMNS = ["workload", "in flight", "server", "req/s", "p50 ms", "p95 ms", "p99 ms", "CPU us", "RSS MB"];
 const FLOOR_COLUMNS = ["echo us", "x echo", "compute us", "over us"];
 
@@ -121,6 +124,14 @@ export function toComparison(points: readonly Point[], first: string, second: st
       ];
     });
   return alignColumns([["workload", "in flight", `${first} CPU us`, `${second} CPU us`, "ratio"], ...rows]);
+}
+
+/** One line on how much of the machine other processes took while figures were measured. */
+export function disturbance(otherCores: readonly number[]): string {
+  const cores = median(otherCores);
+  const most = Math.max(...otherCores);
+  const verdict = cores > QUIET_CORES ? "NOT quiet: measure again before quoting figures" : "quiet";
+  return `other processes kept ${digits(cores)} cores busy (median; at most ${digits(most)}): the machine was ${verdict}`;
 }
 
 /** Three significant digits, whole numbers from 100 on. */

@@ -108,7 +108,7 @@ test("a server whose output nobody reads any more goes on, and ends with code 0"
 
 test("--json: one line for programs instead of the banner", async (t) => {
   const server = serve(t, 0, ["--json"]);
-  await server.printed(/\n/);
+  await server.printed(/"models":/);
   const { ports, models } = JSON.parse(server.stdout);
   assert.deepEqual(models, [{ name: "echo", version: "1", state: "READY", reason: "" }]);
   const client = new TestClient(ports.grpc);
