@@ -23,6 +23,8 @@ const MAX_MESSAGE_BYTES = 2_147_483_647;
 /** A message whose size is known and whose bytes are written where they are wanted, without a buffer in between. */
 export interface WireMessage {
   readonly byteLength: number;
+  /** Whether copy() was called: what the message was made of is no longer needed. */
+  readonly isWritten: boolean;
   /** Writes all `byteLength` bytes into `target` from `offset` on. */
   copy(target: Buffer, offset: number): void;
 }
@@ -33,6 +35,7 @@ export interface WireMessage {
  */
 export class InferResponseMessage implements WireMessage {
   readonly byteLength: number;
+  isWritten = false;
   readonly #response: InferenceResponse;
 
   constructor(response: InferenceResponse) {
@@ -42,6 +45,7 @@ export class InferResponseMessage implements WireMessage {
 
   copy(target: Buffer, offset: number): void {
     writeResponse(new WireWriter(target, offset), this.#response);
+    this.isWritten = true;
   }
 }
 
@@ -51,6 +55,7 @@ export class InferResponseMessage implements WireMessage {
  */
 export class StreamResponseMessage implements WireMessage {
   readonly byteLength: number;
+  isWritten = false;
   readonly #errorMessage: string;
   readonly #response: InferenceResponse;
   readonly #responseBytes: number;
@@ -68,6 +73,7 @@ export class StreamResponseMessage implements WireMessage {
     writer.tag(INFER_RESPONSE);
     writer.varint(this.#responseBytes);
     writeResponse(writer, this.#response);
+    this.isWritten = true;
   }
 }
 

@@ -38,6 +38,20 @@ export function serializeInferResponse(message: WireMessage): Buffer {
   return message as unknown as Buffer; // see above: the two members that grpc-js uses are there
 }
 
+/** Messages from this size on have memory of their own (Node shares its pool only among smaller buffers). */
+const OWN_MEMORY_BYTES = 65_536;
+
+/**
+ * Gives the memory of a large request back at once, now that it is answered and the answer, which may be views on it,
+ * has been copied into its frame. Left to the garbage collector, such memory makes it run every few requests. (grpc-js joins every message into memory of its own.)
+ */
+function releaseMemory(message: InferMessage): void {
+  if (message instanceof InferenceError) return;
+  for (const { buffer } of message.rawInputContents) {
+    if (buffer instanceof ArrayBuffer && buffer.byteLength >= OWN_MEMORY_BYTES) buffer.transfer(0);
+  }
+}
+
 /** Runs one request in Triton's order of checks; throws or rejects with an InferenceError. */
 export function infer(
   models: ModelSource,
@@ -83,6 +97,7 @@ export function modelInfer(
       }
       isAnswered = true;
       callback(null, message);
+      if (message.isWritten) releaseMemory(call.request);
     };
     try {
       infer(models, call.request, cancellation).then(answer, fail);

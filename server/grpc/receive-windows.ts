@@ -8,8 +8,12 @@ import { InferenceError } from "../../proto/errors.ts";
 
 /** Bytes that one call may send ahead of our reading. */
 export const STREAM_WINDOW_BYTES = 1_048_576;
-/** Bytes that all calls of one connection may send ahead together. */
-export const CONNECTION_WINDOW_BYTES = 8_388_608;
+/**
+ * Bytes that all calls of one connection may send ahead together. Not more: Node reads nothing while its own write
+ * waits, so with windows beyond the socket buffers it and a client built alike can wait for each other for ever (seen
+ * with 8 MiB here, 16 MiB there and 32 images in flight).
+ */
+export const CONNECTION_WINDOW_BYTES = 1_048_576;
 
 /** Fields of grpc-js' Server, version 1.14. */
 interface PrivateServer {

@@ -185,3 +185,15 @@ test("load and unload in explicit mode, in Triton's words otherwise", async (t) 
   const { code } = await client.failure("ModelInfer", fp32Request("echo", [1]));
   assert.ok(code === status.UNAVAILABLE || code === status.NOT_FOUND);
 });
+
+test("large answers are right, though their requests' memory is given back at once", async (t) => {
+  const repository = temporaryFolder(t);
+  addIdentityModel(repository, "echo");
+  const { client } = await start(t, repository);
+  for (let round = 0; round < 3; round++) {
+    const values = Array.from({ length: 50_000 }, (_, i) => i + round);
+    const answer = await client.call("ModelInfer", fp32Request("echo", values));
+    const [bytes] = answer["raw_output_contents"] as [Buffer];
+    assert.deepEqual(Buffer.compare(bytes, Buffer.from(Float32Array.from(values).buffer)), 0);
+  }
+});
