@@ -9,7 +9,7 @@ import type { EchoCommand, EchoReply } from "./echo-protocol.ts";
 import { readImages } from "./images.ts";
 import type { LoadCommand, LoadReply, LoadResult } from "./load-protocol.ts";
 import { processTree, residentMb } from "./process-usage.ts";
-import { DEMO_FOLDER, DEMO_LEVELS, modelFile, writeRepository } from "./repository.ts";
+import { DEMO_LEVELS, modelFile, writeRepository } from "./repository.ts";
 import { readServedCounts, type ServedCount, servedBetween } from "./served.ts";
 import { ServerProcess } from "./server-process.ts";
 import { BENCH_IMAGES, createWorkloads, type LevelAnswers, type Workload } from "./workloads.ts";
@@ -61,7 +61,7 @@ export class Bench {
   /** Starts everything, checks the first answers of every workload; throws on a wrong one. */
   static async open(options: BenchOptions): Promise<Bench> {
     const folder = mkdtempSync(join(tmpdir(), "hybridserve-bench-"));
-    const images = readImages(join(DEMO_FOLDER, "data"), BENCH_IMAGES);
+    const images = readImages(BENCH_IMAGES);
     const all = createWorkloads(images, DEMO_LEVELS);
     const unknown = options.only.find((name) => !all.some((workload) => workload.name === name));
     const names = all.map((workload) => workload.name).join(", ");
