@@ -2,8 +2,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceError } from "../../proto/errors.ts";
-import { type CascadeFile, type OperatingPoint, parseCascadeFile } from "../../proto/files/cascade-file.ts";
+import type { CascadeFile, OperatingPoint } from "../../proto/files/cascade-file.ts";
 import { policyHash } from "../../proto/files/policy-hash.ts";
+import { parseCascadeFile } from "../../proto/files/read-cascade-file.ts";
 import { CascadeModel } from "../../scheduler/cascade/cascade-model.ts";
 import type { Model } from "../../scheduler/model.ts";
 import type { ModelConfig } from "../config/model-config.ts";

@@ -3,10 +3,11 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { LoadContext } from "../../../model-repo/backends/backend.ts";
 import { cascadeBackend } from "../../../model-repo/backends/cascade.ts";
-import { parseCascadeFile } from "../../../proto/files/cascade-file.ts";
 import { policyHash } from "../../../proto/files/policy-hash.ts";
+import { parseCascadeFile } from "../../../proto/files/read-cascade-file.ts";
 import { BatchedModel } from "../../../scheduler/batched-model.ts";
 import { VirtualClock } from "../../../scheduler/clock.ts";
+import { certificate } from "../../support/cascades.ts";
 import { readConfig } from "../../support/model-configs.ts";
 import { temporaryFiles } from "../../support/temporary-files.ts";
 import { signature, spec } from "../../support/tensors.ts";
@@ -25,7 +26,6 @@ const CONFIDENCE = { function: "max_prob", kind: "logits", outputs: { scores: "s
 
 /** cascade.json of two levels with one point; `certified` gives it a certificate for this policy hash. */
 function cascadeJson(certified?: string): string {
-  const certificate = { metric: "gap", epsilon: 0.01, risk: 0.05, bound: 0.009, policyHash: certified };
   return JSON.stringify({
     formatVersion: 1,
     levels: [
@@ -33,7 +33,7 @@ function cascadeJson(certified?: string): string {
       { model: "giant", version: "1" },
     ],
     operatingPoints: [
-      { name: "AP", gates: [{ accept: 0.9 }], certificate: certified === undefined ? null : certificate },
+      { name: "AP", gates: [{ accept: 0.9 }], certificate: certified === undefined ? null : certificate(certified) },
     ],
     default: "AP",
   });

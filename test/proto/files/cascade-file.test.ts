@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type CascadeFile, parseCascadeFile } from "../../../proto/files/cascade-file.ts";
+import type { CascadeFile } from "../../../proto/files/cascade-file.ts";
 import { canonicalJson, policyHash } from "../../../proto/files/policy-hash.ts";
+import { parseCascadeFile } from "../../../proto/files/read-cascade-file.ts";
+import { certificate, expectation } from "../../support/cascades.ts";
 
 const CONFIDENCE = { function: "max_prob", kind: "logits", outputs: { scores: "logits" }, params: { temperature: 1 } };
 
@@ -27,8 +29,8 @@ function valid(): Record<string, unknown> {
           { accept: 0.95, skip: [0.31], hopeless: { below: 0.02, action: "last" } },
           { accept: 0.9, skip: [] },
         ],
-        expected: { accuracy: 0.93 },
-        certificate: { metric: "gap", epsilon: 0.005, risk: 0.05, bound: 0.0047, policyHash: "sha256:0", samples: 10 },
+        expected: expectation(),
+        certificate: certificate("sha256:0"),
       },
     ],
     thresholdPerformanceGraph: [
@@ -66,6 +68,8 @@ function changed(path: string, value: unknown): Record<string, unknown> {
   return root;
 }
 
+const CERTIFICATE = "operatingPoints.0.certificate";
+const EXPECTED = "operatingPoints.0.expected";
 const GATE = "operatingPoints.0.gates.0";
 
 const REFUSALS: readonly (readonly [string, unknown, string])[] = [
@@ -86,13 +90,19 @@ const REFUSALS: readonly (readonly [string, unknown, string])[] = [
   ["levels.0.inputs", "image", "levels[0].inputs must be an object"],
   ["operatingPoints", [], "operatingPoints must list at least one operating point"],
   ["operatingPoints.0.gates", [{ accept: 1 }], "operatingPoints[0].gates must hold one gate for each of the 2 levels"],
-  [`${GATE}.accept`, 1.5, "operatingPoints[0].gates[0].accept must be a number between 0 and 1"],
+  [`${GATE}.accept`, 2.5, "operatingPoints[0].gates[0].accept must be a number between 0 and 2"],
   [`${GATE}.accept`, undefined, "operatingPoints[0].gates[0].accept is missing"],
   [`${GATE}.skip`, [0.96], "operatingPoints[0].gates[0].skip[0] must not exceed 0.95"],
   [`${GATE}.skip`, [0.3, 0.2], "operatingPoints[0].gates[0].skip must hold at most 1 cuts"],
   [`${GATE}.hopeless.below`, 0.5, "operatingPoints[0].gates[0].hopeless.below must not exceed 0.31"],
   [`${GATE}.hopeless.action`, "drop", 'operatingPoints[0].gates[0].hopeless.action must be one of "accept", "last"'],
-  ["operatingPoints.0.certificate.policyHash", undefined, "operatingPoints[0].certificate.policyHash is missing"],
+  [`${CERTIFICATE}.metric`, "luck", 'operatingPoints[0].certificate.metric must be one of "gap", "harm"'],
+  [`${CERTIFICATE}.certifyUses`, 0, "operatingPoints[0].certificate.certifyUses must be a number between 1 and 9007199254740991"],
+  [`${CERTIFICATE}.extra`, 0, "operatingPoints[0].certificate.extra is not a known key"],
+  [`${EXPECTED}.reach`, [1, 0.4], "operatingPoints[0].expected.reach must hold 3 values, not 2"],
+  [`${EXPECTED}.paths`, [[1]], "operatingPoints[0].expected.paths must hold 3 values, not 1"],
+  [`${EXPECTED}.colour`, 1, "operatingPoints[0].expected.colour is not a known key"],
+  [`${CERTIFICATE}.policyHash`, undefined, "operatingPoints[0].certificate.policyHash is missing"],
   ["default", "EO", 'default "EO" is not an operating point; there are: AP'],
 ];
 
@@ -108,7 +118,7 @@ describe("parseCascadeFile", () => {
       skip: [0.31],
       hopeless: { below: 0.02, action: "last" },
     });
-    assert.equal(file.operatingPoints[0]?.certificate?.details["samples"], 10);
+    assert.equal(file.operatingPoints[0]?.certificate?.samples, 10_000);
     assert.equal(file.thresholdPerformanceGraph.length, 1);
     assert.equal(file.calibration?.provider, "cpu");
   });
