@@ -1,0 +1,106 @@
+/** Runs models of a repository without serving them: `calibrate` and `profile` measure levels through it. */
+import { InferenceError } from "../proto/errors.ts";
+import { NO_PARAMETERS } from "../proto/inference.ts";
+import { concatTensors, splitTensor, type Tensor } from "../proto/tensor.ts";
+import { SystemClock } from "../scheduler/clock.ts";
+import type { ModelSignature } from "../scheduler/signature.ts";
+import type { Log } from "./log.ts";
+import { ModelRepository } from "./repository.ts";
+
+export interface ModelRunnerOptions {
+  readonly repositories: readonly string[];
+  /** The models to load, with what they are made of; nothing else of the repository is touched. */
+  readonly models: readonly string[];
+  readonly log: Log;
+}
+
+/** The rows of one call and what the process spent on them. */
+interface RowsRun {
+  readonly outputs: readonly Tensor[];
+  /** User and system CPU seconds of this process. */
+  readonly cost: number;
+}
+
+export class ModelRunner {
+  readonly costUnit = "cpuSeconds";
+  readonly costSource = "measured: CPU time of the process, batches as large as the model takes";
+  readonly #repository: ModelRepository;
+
+  private constructor(repository: ModelRepository) {
+    this.#repository = repository;
+  }
+
+  /** Loads the models; rejects with the first that cannot be loaded, and leaves nothing running then. */
+  static async open({ repositories, models, log }: ModelRunnerOptions): Promise<ModelRunner> {
+    const repository = new ModelRepository({
+      repositories,
+      controlMode: "explicit",
+      pollSeconds: 0,
+      loadModels: models,
+      autoComplete: true,
+      backendConfig: new Map(),
+      loadThreadCount: 2,
+      loadRetryCount: 0,
+      allowUncertified: true,
+      allowMassUnload: false,
+      maxQueuedRequests: 0,
+      clock: new SystemClock(),
+      log,
+    });
+    const report = await repository.start();
+    const failure = report.failures[0];
+    if (report.repositoryError === undefined && failure === undefined) return new ModelRunner(repository);
+    await repository.close();
+    throw (
+      report.repositoryError ??
+      new InferenceError("UNAVAILABLE", `model '${failure?.name}' cannot be loaded: ${failure?.reason.trimEnd()}`)
+    );
+  }
+
+  signature(model: string, version: string): ModelSignature {
+    return this.#repository.lookup(model, version).signature;
+  }
+
+  /** Runs rows one batch after another, so that the CPU time spent is theirs alone. */
+  async run(model: string, version: string, inputs: readonly Tensor[], outputs: readonly string[]): Promise<RowsRun> {
+    const loaded = this.#repository.lookup(model, version);
+    const rows = inputs[0]?.shape[0] ?? 0;
+    const sizes = chunkSizes(rows, Math.max(1, loaded.signature.maxBatchSize));
+    const parts = inputs.map((input) => splitTensor(input, sizes));
+    const requestedOutputs = outputs.map((name) => ({ name, parameters: NO_PARAMETERS }));
+    const answers: (readonly Tensor[])[] = [];
+    const before = process.cpuUsage();
+    for (let i = 0; i < sizes.length; i++) {
+      const response = await loaded.infer({
+        modelName: model,
+        modelVersion: version,
+        id: "",
+        parameters: NO_PARAMETERS,
+        inputs: parts.map((part) => part[i] as Tensor), // one chunk a size
+        requestedOutputs,
+      });
+      answers.push(response.outputs);
+    }
+    const { user, system } = process.cpuUsage(before);
+    return { outputs: outputs.map((name) => joined(name, answers, model)), cost: (user + system) / 1e6 };
+  }
+
+  close(): Promise<void> {
+    return this.#repository.close();
+  }
+}
+
+function chunkSizes(rows: number, most: number): number[] {
+  const sizes: number[] = [];
+  for (let left = rows; left > 0; left -= most) sizes.push(Math.min(most, left));
+  return sizes;
+}
+
+function joined(name: string, answers: readonly (readonly Tensor[])[], model: string): Tensor {
+  const parts = answers.map((outputs) => outputs.find((output) => output.name === name));
+  const present = parts.filter((part) => part !== undefined);
+  if (present.length < parts.length || present.length === 0) {
+    throw new InferenceError("INTERNAL", `model '${model}' did not answer output '${name}'`);
+  }
+  return concatTensors(present);
+}
