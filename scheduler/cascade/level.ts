@@ -4,9 +4,9 @@ import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeLevel } from "../../proto/files/cascade-file.ts";
 import type { InferenceRequest, Parameters } from "../../proto/inference.ts";
 import { gatherRows, type Tensor } from "../../proto/tensor.ts";
+import { type Confidence, confidenceOf, OPTIONAL_ROLES, readsClasses, rolesOf } from "../confidence/confidence.ts";
 import type { Model } from "../model.ts";
 import type { ModelSignature, TensorSpec } from "../signature.ts";
-import { type Confidence, confidenceOf } from "./confidence.ts";
 
 /** Names of the outputs that the cascade itself fills. */
 export const LEVEL_OUTPUT = "CASCADE_LEVEL";
@@ -25,7 +25,8 @@ export class Level {
   readonly #outputs: readonly Wire[];
   readonly #requested: InferenceRequest["requestedOutputs"];
   readonly #labelMap: readonly number[] | null;
-  readonly #scores: string | undefined;
+  /** Role of the confidence function -> the model's output. */
+  readonly #roles: ReadonlyMap<string, string>;
   readonly #confidence: Confidence | undefined;
 
   /**
@@ -44,16 +45,12 @@ export class Level {
         throw misfit(where, `maps the output '${name}', which the cascade does not list`);
       }
     }
-    if (configured.labelMap !== null && configured.confidence === null) {
-      throw misfit(where, "has a labelMap but no confidence, whose role 'scores' names the output that it maps");
-    }
+    this.#confidence = prepareConfidence(configured, where);
+    this.#roles = wireRoles(configured, model.signature, where);
+    if (configured.labelMap !== null) checkLabelMap(configured, configured.labelMap, model.signature, where);
     this.#labelMap = isIdentity(configured.labelMap) ? null : configured.labelMap;
-    this.#scores = configured.confidence === null ? undefined : scoresOutput(configured, model.signature, where);
-    this.#confidence = configured.confidence === null ? undefined : confidenceOf(configured.confidence);
-    const names = new Set([...this.#outputs.map((wire) => wire.level), this.#scores]);
-    this.#requested = [...names]
-      .filter((name) => name !== undefined)
-      .map((name) => ({ name, parameters: NO_OUTPUT_PARAMETERS }));
+    const names = new Set([...this.#outputs.map((wire) => wire.level), ...this.#roles.values()]);
+    this.#requested = [...names].map((name) => ({ name, parameters: NO_OUTPUT_PARAMETERS }));
   }
 
   /** The request for some rows of a cascade's request, with its id and parameters. */
@@ -76,7 +73,7 @@ export class Level {
   /** Confidence of each row of a response; undefined at a last level that has no function. */
   confidences(outputs: readonly Tensor[], rows: number): Float64Array | undefined {
     if (this.#confidence === undefined) return undefined;
-    return this.#confidence(outputOf(outputs, this.#scores ?? ""), rows);
+    return this.#confidence((role) => outputOf(outputs, this.#roles.get(role) ?? role), rows);
   }
 
   /** The model's outputs under the cascade's names, classes in the cascade's order. */
@@ -84,7 +81,8 @@ export class Level {
     return this.#outputs.map((wire) => {
       const output = outputOf(outputs, wire.level);
       const named = { ...output, name: wire.cascade };
-      return this.#labelMap !== null && wire.level === this.#scores ? permuteClasses(named, this.#labelMap) : named;
+      const mapped = this.#labelMap !== null && wire.level === this.#roles.get("scores");
+      return mapped ? permuteClasses(named, this.#labelMap) : named;
     });
   }
 }
@@ -135,17 +133,56 @@ function fitsDim(dim: number, other: number | undefined): boolean {
   return dim === other || dim === -1 || other === -1;
 }
 
-function scoresOutput(configured: CascadeLevel, level: ModelSignature, where: string): string {
-  const name = configured.confidence?.outputs["scores"];
-  const spec = level.outputs.find((output) => output.name === name);
-  if (name === undefined || spec === undefined) {
-    throw misfit(where, `has no output '${name ?? ""}' for the confidence's role 'scores'`);
+function prepareConfidence(configured: CascadeLevel, where: string): Confidence | undefined {
+  if (configured.confidence === null) return undefined;
+  try {
+    return confidenceOf(configured.confidence);
+  } catch (error) {
+    if (error instanceof InferenceError) throw misfit(where, `has a wrong confidence: ${error.message}`);
+    throw error;
   }
-  const classes = spec.dims.at(-1);
-  if (configured.labelMap !== null && classes !== -1 && configured.labelMap.length !== classes) {
-    throw misfit(where, `maps ${configured.labelMap.length} labels, but output '${name}' has ${classes ?? 1} classes`);
+}
+
+/** The output of each role that the confidence function has; refuses roles it has not, and outputs no level has. */
+function wireRoles(configured: CascadeLevel, level: ModelSignature, where: string): ReadonlyMap<string, string> {
+  const wired = new Map<string, string>();
+  if (configured.confidence === null) return wired;
+  const { function: name, outputs } = configured.confidence;
+  const roles = rolesOf(name);
+  for (const role of Object.keys(outputs)) {
+    if (!roles.includes(role)) {
+      throw misfit(where, `names an output for the role '${role}', but '${name}' has the roles ${roles.join(", ")}`);
+    }
   }
-  return name;
+  for (const role of roles) {
+    const output = outputs[role];
+    if (output === undefined && OPTIONAL_ROLES.includes(role)) continue;
+    if (output === undefined || !level.outputs.some((spec) => spec.name === output)) {
+      throw misfit(where, `has no output '${output ?? ""}' for the confidence's role '${role}'`);
+    }
+    wired.set(role, output);
+  }
+  return wired;
+}
+
+function checkLabelMap(
+  configured: CascadeLevel,
+  labelMap: readonly number[],
+  level: ModelSignature,
+  where: string,
+): void {
+  if (configured.confidence === null) {
+    throw misfit(where, "has a labelMap but no confidence, whose role 'scores' names the output that it maps");
+  }
+  const { function: name, outputs } = configured.confidence;
+  if (!readsClasses(name)) {
+    throw misfit(where, `has a labelMap, but its confidence '${name}' reads no class scores that it could map`);
+  }
+  const spec = level.outputs.find((output) => output.name === outputs["scores"]);
+  const classes = spec?.dims.at(-1);
+  if (spec !== undefined && classes !== -1 && labelMap.length !== classes) {
+    throw misfit(where, `maps ${labelMap.length} labels, but output '${spec.name}' has ${classes ?? 1} classes`);
+  }
 }
 
 function outputOf(outputs: readonly Tensor[], name: string): Tensor {
