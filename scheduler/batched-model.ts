@@ -1,14 +1,15 @@
 /** A model whose requests wait in one queue and run in batches on its instances. */
 import { InferenceError } from "../proto/errors.ts";
-import { type InferenceRequest, NO_PARAMETERS, requestIdPrefix } from "../proto/inference.ts";
+import { type InferenceRequest, NO_PARAMETERS } from "../proto/inference.ts";
 import type { Tensor } from "../proto/tensor.ts";
+import { BatchCancellation } from "./batch-cancellation.ts";
 import { type BatchPolicy, decide, type QueuedRequest } from "./batcher.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { Clock } from "./clock.ts";
 import type { ExecutedBatch, ModelInstance } from "./instance.ts";
 import type { Model, ModelResponse } from "./model.ts";
 import { Queue, type QueuePlace } from "./queue.ts";
-import { checkRoom, type QueuePolicy, queueTimeoutMs } from "./queue-policy.ts";
+import { checkRoom, type QueuePolicy, queueTimeoutMs, stopping } from "./queue-policy.ts";
 import { ResponseOrder } from "./response-order.ts";
 import type { ModelSignature } from "./signature.ts";
 import { type FailureReason, ModelStatistics } from "./statistics.ts";
@@ -30,12 +31,16 @@ interface Entry extends QueuedRequest {
   readonly request: InferenceRequest;
   /** When it is rejected if it still waits; Infinity: never. */
   readonly expiresMs: number;
+  /** When its caller stops waiting; Infinity: never. */
+  readonly deadlineMs: number;
   /** Hands the outcome to the caller, in turn where the order is preserved. */
   readonly deliver: (outcome: () => void) => void;
   readonly resolve: (response: ModelResponse) => void;
   readonly reject: (reason: InferenceError) => void;
   /** Where it waits; undefined once dispatched or gone. */
   place: QueuePlace<Entry> | undefined;
+  /** The batch it runs in, which hears when it is no longer wanted; undefined while it waits. */
+  batch: BatchCancellation | undefined;
   /** Answered, failed or cancelled: what happens later is ignored. */
   finished: boolean;
 }
@@ -90,7 +95,9 @@ export class BatchedModel implements Model {
         deliver: this.#order?.enter() ?? deliverAtOnce,
         resolve,
         reject,
+        deadlineMs: cancellation?.deadlineMs ?? Number.POSITIVE_INFINITY,
         place: undefined,
+        batch: undefined,
         finished: false,
       };
       entry.place = this.#queue.push(entry);
@@ -196,12 +203,16 @@ export class BatchedModel implements Model {
   /** Runs one batch to its end. Never rejects: every outcome goes to the callers. */
   async #run(slot: Slot, entries: readonly Entry[], startedMs: number): Promise<void> {
     const startedEpochMs = this.#clock.epochMs();
+    const wanted = new BatchCancellation(entries.map((entry) => entry.deadlineMs));
+    for (const entry of entries) entry.batch = wanted;
     try {
-      const batch = await slot.instance.execute(entries.map((entry) => entry.request));
+      const requests = entries.map((entry) => entry.request);
+      const batch = await slot.instance.execute(requests, wanted.cancellation);
       this.#answer(entries, batch, startedMs, startedEpochMs);
       slot.failuresInARow = 0;
     } catch (error) {
       slot.failuresInARow++;
+      for (const entry of entries) entry.batch = undefined; // it has ended: nothing to cancel
       for (const entry of entries) this.#fail(entry, InferenceError.from(error), "BACKEND");
     }
     slot.busyMs += this.#clock.now() - startedMs;
@@ -241,6 +252,7 @@ export class BatchedModel implements Model {
       entry.place = undefined;
       this.statistics.pendingRequestCount--;
     }
+    entry.batch?.leave(error);
     this.statistics.recordFailure(reason, this.#clock.now() - entry.enqueuedMs);
     entry.deliver(() => entry.reject(error));
     if (this.#isDrained()) this.#onDrained?.();
@@ -282,11 +294,4 @@ function deliverAtOnce(outcome: () => void): void {
 function requested(request: InferenceRequest, outputs: readonly Tensor[]): readonly Tensor[] {
   if (request.requestedOutputs.length === 0) return outputs;
   return outputs.filter((output) => request.requestedOutputs.some((asked) => asked.name === output.name));
-}
-
-function stopping(request: InferenceRequest): InferenceError {
-  return new InferenceError(
-    "UNAVAILABLE",
-    `${requestIdPrefix(request.id)}Server is stopping, scheduler for model has stopped accepting new inference requests`,
-  );
 }

@@ -1,10 +1,16 @@
 /** The news that a request is no longer wanted: its client went away or its deadline passed. */
 import type { InferenceError } from "../proto/errors.ts";
 
-/** One per call or stream; far cheaper than an AbortController, and its reason carries the status code. */
+/** One per call, stream or batch; far cheaper than an AbortController, and its reason carries the status code. */
 export class Cancellation {
+  /** When the caller stops waiting, on the models' clock; Infinity: never. Whoever set it also cancels then. */
+  readonly deadlineMs: number;
   #reason: InferenceError | undefined;
   #callbacks: ((reason: InferenceError) => void)[] = [];
+
+  constructor(deadlineMs = Number.POSITIVE_INFINITY) {
+    this.deadlineMs = deadlineMs;
+  }
 
   /** Why the request was cancelled; undefined while it is wanted. */
   get reason(): InferenceError | undefined {

@@ -1,6 +1,7 @@
 /** Where a batch runs: the contract between the schedulers and everything that executes a model. */
 import type { InferenceRequest } from "../proto/inference.ts";
 import type { Tensor } from "../proto/tensor.ts";
+import type { Cancellation } from "./cancellation.ts";
 
 /** Where the time of one execution went, in milliseconds (Triton's compute_input, compute_infer, compute_output). */
 export interface ExecutionTiming {
@@ -24,9 +25,10 @@ export interface ModelInstance {
   readonly name: string;
   /**
    * Runs the batch; rejects with an InferenceError that fails every request of it. The request tensors stay the
-   * caller's: an instance copies what it hands to another thread.
+   * caller's: an instance copies what it hands to another thread. `cancellation` fires once nobody waits for any request
+   * of the batch; its deadline is the latest of theirs. An instance may run on all the same.
    */
-  execute(requests: readonly InferenceRequest[]): Promise<ExecutedBatch>;
+  execute(requests: readonly InferenceRequest[], cancellation?: Cancellation): Promise<ExecutedBatch>;
   /** Waits for the run in flight, then frees everything. Idempotent. */
   close(): Promise<void>;
 }

@@ -38,3 +38,11 @@ export function queueTimeoutMs(policy: QueuePolicy, request: InferenceRequest): 
   if (timeout?.kind !== "int64" || timeout.value <= 0n) return policy.defaultTimeoutMs;
   return Math.min(policy.defaultTimeoutMs, Number(timeout.value) / 1000);
 }
+
+/** What a request hears that comes after its model began to close. */
+export function stopping(request: InferenceRequest): InferenceError {
+  return new InferenceError(
+    "UNAVAILABLE",
+    `${requestIdPrefix(request.id)}Server is stopping, scheduler for model has stopped accepting new inference requests`,
+  );
+}
