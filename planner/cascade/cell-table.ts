@@ -37,7 +37,7 @@ export class CellTable {
   /** Numbers a cell: rows, then rows right at each level, then rows harmed by an answer of each level but the last. */
   readonly #width: number;
   readonly #sums: Float64Array;
-  readonly #paths: readonly (readonly number[])[];
+  /** Borders of the box of rows that is being followed; the whole table between evaluations. */
   readonly #low: Int32Array;
   readonly #high: Int32Array;
 
@@ -59,35 +59,22 @@ export class CellTable {
       return own;
     });
     this.#sums = new Float64Array(stride);
-    this.#paths = waysThrough(this.#levels);
     this.#low = new Int32Array(gates);
-    this.#high = new Int32Array(gates);
+    this.#high = Int32Array.from(this.#sizes, (size) => size - 1);
     this.#count(outcomes);
     this.#sumUp();
   }
 
   /** Mean outcome of gates given as cuts, written into `into`. */
   evaluate(cuts: readonly GateCuts[], into: CellOutcome): void {
-    const last = this.#levels - 1;
-    let right = 0;
-    let harm = 0;
-    let cost = 0;
-    for (const path of this.#paths) {
-      const stop = path.at(-1) ?? 0;
-      const bands = this.#hopeless === "accept" && stop < last ? 2 : 1;
-      for (let band = 0; band < bands; band++) {
-        if (!this.#box(path, cuts, band === 1)) continue;
-        const rows = this.#boxSum(0);
-        if (rows === 0) continue;
-        for (const level of path) cost += rows * (this.#costs[level] ?? 0);
-        right += this.#boxSum(1 + stop);
-        if (stop < last) harm += this.#boxSum(1 + this.#levels + stop);
-      }
-    }
+    into.accuracy = 0;
+    into.harm = 0;
+    into.cost = 0;
+    this.#enter(0, cuts, 0, into);
     const n = Math.max(1, this.#rows);
-    into.accuracy = right / n;
-    into.harm = harm / n;
-    into.cost = cost / n;
+    into.accuracy /= n;
+    into.harm /= n;
+    into.cost /= n;
   }
 
   /** The gates that cuts stand for. */
@@ -111,62 +98,58 @@ export class CellTable {
     return this.#sizes.map((size) => size - 1);
   }
 
-  /**
-   * Borders of the box of rows that go this way into #low and #high; false where it is empty. `hopeless`: the rows that
-   * stop in the last level's hopeless band instead of above its accept cut.
-   */
-  #box(path: readonly number[], cuts: readonly GateCuts[], hopeless: boolean): boolean {
-    for (let k = 0; k < this.#low.length; k++) {
-      this.#low[k] = 0;
-      this.#high[k] = (this.#sizes[k] ?? 1) - 1;
+  /** Follows the rows of the box that enter a level to where they stop; `costBefore`: what each has cost so far. */
+  #enter(level: number, cuts: readonly GateCuts[], costBefore: number, into: CellOutcome): void {
+    const cost = costBefore + (this.#costs[level] ?? 0);
+    const last = this.#levels - 1;
+    if (level === last) {
+      this.#stop(level, cost, into);
+      return;
     }
-    for (let i = 0; i < path.length; i++) {
-      const level = path[i] as number; // i is in range
-      const own = cuts[level];
-      if (own === undefined) continue;
-      const next = path[i + 1];
-      const below = this.#hopelessBorder(level, own);
-      let low: number;
-      let high: number;
-      if (next === undefined) {
-        low = hopeless ? 1 : (own[0] ?? 0);
-        high = hopeless ? below : (this.#sizes[level] ?? 1) - 1;
-      } else {
-        const skip = next - level - 1;
-        high = own[skip] ?? 0;
-        low = next === this.#levels - 1 ? 0 : (own[skip + 1] ?? 0);
-        if (below > 1) {
-          if (next === this.#levels - 1 && this.#hopeless === "last") high = Math.max(high, below);
-          else low = Math.max(low, below);
-          if (next === this.#levels - 1 && this.#hopeless === "accept") low = below;
-        }
-      }
-      if (low >= high) return false;
+    const own = cuts[level] ?? [];
+    const band = this.#hopeless === null ? 0 : (own[last - level] ?? 0);
+    const below = band < 2 ? 0 : band;
+    const send = (low: number, high: number, next: number) => {
+      if (low >= high) return;
       this.#low[level] = low;
       this.#high[level] = high;
+      if (next === level) this.#stop(level, cost, into);
+      else this.#enter(next, cuts, cost, into);
+    };
+    let high = (this.#sizes[level] ?? 1) - 1;
+    for (let next = level; next <= last; next++) {
+      const low = next === last ? 0 : (own[next - level] ?? 0);
+      send(Math.max(low, below), high, next);
+      // Rows without a finite confidence are in no band that accepts.
+      if (low === 0 && high > 0 && below > 0) send(0, 1, this.#hopeless === "last" ? last : next);
+      high = low;
     }
-    return true;
+    send(1, below, this.#hopeless === "last" ? last : level);
+    this.#low[level] = 0;
+    this.#high[level] = (this.#sizes[level] ?? 1) - 1;
   }
 
-  #hopelessBorder(level: number, own: GateCuts): number {
-    return this.#hopeless === null ? 0 : (own[this.#levels - 1 - level] ?? 0);
-  }
-
-  /** One number summed over the cells of the box. */
-  #boxSum(entry: number): number {
+  /** Counts the rows of the box, answered by `level` at `cost` each; sums at border 0 are empty, so such corners are. */
+  #stop(level: number, cost: number, into: CellOutcome): void {
     const dimensions = this.#low.length;
-    let sum = 0;
+    let rows = 0;
     for (let corner = 0; corner < 1 << dimensions; corner++) {
-      let at = entry;
+      let at = 0;
       let sign = 1;
-      for (let k = 0; k < dimensions; k++) {
-        const isLow = (corner >> k) & 1;
-        if (isLow === 1) sign = -sign;
-        at += (isLow === 1 ? (this.#low[k] ?? 0) : (this.#high[k] ?? 0)) * (this.#strides[k] ?? 0);
+      let isEmpty = false;
+      for (let k = 0; k < dimensions && !isEmpty; k++) {
+        const isLow = ((corner >> k) & 1) === 1;
+        const border = (isLow ? this.#low[k] : this.#high[k]) ?? 0;
+        if (isLow) sign = -sign;
+        isEmpty = border === 0;
+        at += border * (this.#strides[k] ?? 0);
       }
-      sum += sign * (this.#sums[at] ?? 0);
+      if (isEmpty) continue;
+      rows += sign * (this.#sums[at] ?? 0);
+      into.accuracy += sign * (this.#sums[at + 1 + level] ?? 0);
+      if (level < dimensions) into.harm += sign * (this.#sums[at + 1 + this.#levels + level] ?? 0);
     }
-    return sum;
+    into.cost += rows * cost;
   }
 
   /** Puts every row into its cell; the prefix sum at border i holds the cells below it, so cell c is counted at c + 1. */
@@ -225,14 +208,4 @@ function cellOf(confidence: number, borders: readonly number[]): number {
     else high = middle;
   }
   return low;
-}
-
-/** Every ascending way from level 0 to the level that answers. */
-function waysThrough(levels: number): number[][] {
-  const ways: number[][] = [[0]];
-  for (let i = 0; i < ways.length; i++) {
-    const way = ways[i] as number[]; // i is in range
-    for (let next = (way.at(-1) ?? 0) + 1; next < levels; next++) ways.push([...way, next]);
-  }
-  return ways;
 }

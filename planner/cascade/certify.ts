@@ -28,8 +28,9 @@ export interface CertifiedStep {
   readonly passed: boolean;
   /** Upper confidence bound of the metric at this risk, for this step alone. */
   readonly bound: number;
-  /** Units (rows or groups) tested, and rows where the last level is right and the cascade wrong. */
+  /** Units (rows or groups) tested, the rows they hold, and rows where the last level is right and the cascade wrong. */
   readonly samples: number;
+  readonly rows: number;
   readonly losses: number;
   /** Upper confidence bound of the disagreement with the last level. */
   readonly disagreementBound: number;
@@ -62,6 +63,7 @@ export function testGates(
   const base = {
     gates,
     losses,
+    rows: outcomes.rows,
     disagreementBound: disagreementBound(disagrees, groups, risk),
     samples: groups === null ? outcomes.rows : groupCount(groups),
   };

@@ -16,7 +16,12 @@ export function policyHash(file: CascadeFile, point: OperatingPoint): string {
     confidence,
   }));
   const policy = { formatVersion: file.formatVersion, levels, gates: point.gates };
-  return `sha256:${createHash("sha256").update(canonicalJson(policy)).digest("hex")}`;
+  return textHash(canonicalJson(policy));
+}
+
+/** `sha256:<hex>` of a text. */
+export function textHash(text: string): string {
+  return `sha256:${createHash("sha256").update(text).digest("hex")}`;
 }
 
 /** JSON with sorted keys, so that equal values have equal text. */

@@ -59,7 +59,7 @@ function readLevel(field: JsonField, isLast: boolean): CascadeLevel {
   const cost = field.optional("cost");
   const level: CascadeLevel = {
     model: field.get("model").string(),
-    version: field.optional("version")?.string() ?? "",
+    version: readVersion(field.optional("version")),
     inputs: readStrings(field.optional("inputs")),
     outputs: readStrings(field.optional("outputs")),
     labelMap: labelMap === undefined || labelMap.isNull() ? null : readPermutation(labelMap),
@@ -68,6 +68,11 @@ function readLevel(field: JsonField, isLast: boolean): CascadeLevel {
   };
   if (level.confidence === null && !isLast) throw field.error("needs a confidence: only the last level may do without");
   return level;
+}
+
+/** "" and absence mean the same. */
+function readVersion(field: JsonField | undefined): string {
+  return field === undefined || field.value === "" ? "" : field.string();
 }
 
 function readConfidence(field: JsonField): ConfidenceFunction {
