@@ -128,6 +128,7 @@ export interface GraphPoint {
 }
 
 export interface Calibration {
+  /** Of each level's model files; "" where they could not be seen. */
   readonly levelHashes: readonly string[];
   readonly provider: string;
   readonly createdAt: string;

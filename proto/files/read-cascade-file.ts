@@ -95,7 +95,7 @@ function readCalibration(field: JsonField): Calibration {
     levelHashes: field
       .get("levelHashes")
       .items()
-      .map((hash) => hash.string()),
+      .map((hash) => (hash.value === "" ? "" : hash.string())),
     provider: field.get("provider").string(),
     createdAt: field.get("createdAt").string(),
     command: field.get("command").string(),
