@@ -13,21 +13,26 @@ export interface SearchOptions {
   readonly seed: number;
 }
 
+/** Gates kept before those that are on no front are dropped: a million of them would take a gigabyte. */
+const MOST_KEPT = 1 << 16;
+
 /** Looked-at gates with their outcomes; appends are cheap, a front is taken at the end. */
 export class Evaluations {
   readonly table: CellTable;
-  readonly #cuts: GateCuts[][] = [];
-  readonly #costs: number[] = [];
-  readonly #errors: number[] = [];
-  readonly #harms: number[] = [];
+  #cuts: GateCuts[][] = [];
+  #costs: number[] = [];
+  #errors: number[] = [];
+  #harms: number[] = [];
+  #count = 0;
   readonly #outcome: CellOutcome = { accuracy: 0, harm: 0, cost: 0 };
 
   constructor(table: CellTable) {
     this.table = table;
   }
 
+  /** Gates looked at, dropped ones included. */
   get count(): number {
-    return this.#cuts.length;
+    return this.#count;
   }
 
   /** Evaluates and keeps gates; the result is overwritten by the next call. */
@@ -37,15 +42,35 @@ export class Evaluations {
     this.#costs.push(this.#outcome.cost);
     this.#errors.push(1 - this.#outcome.accuracy);
     this.#harms.push(this.#outcome.harm);
+    this.#count++;
+    if (this.#cuts.length >= MOST_KEPT) this.#drop();
     return this.#outcome;
   }
 
   /** Cuts on the front of cost and error, and on that of cost and harm, ascending cost. */
   fronts(): { byError: GateCuts[][]; byHarm: GateCuts[][] } {
+    const pick = (front: readonly number[]) => front.map((i) => this.#cuts[i] as GateCuts[]); // positions of the cuts
+    const { byError, byHarm } = this.#positions();
+    return { byError: pick(byError), byHarm: pick(byHarm) };
+  }
+
+  #positions(): { byError: number[]; byHarm: number[] } {
     const costs = Float64Array.from(this.#costs);
-    const pick = (losses: readonly number[]) =>
-      paretoFront(costs, Float64Array.from(losses)).map((i) => this.#cuts[i] as GateCuts[]); // positions of the cuts
-    return { byError: pick(this.#errors), byHarm: pick(this.#harms) };
+    return {
+      byError: paretoFront(costs, Float64Array.from(this.#errors)),
+      byHarm: paretoFront(costs, Float64Array.from(this.#harms)),
+    };
+  }
+
+  /** Keeps the fronts, in the order of adding, so that ties still go to the first. */
+  #drop(): void {
+    const { byError, byHarm } = this.#positions();
+    const kept = [...new Set([...byError, ...byHarm])].sort((a, b) => a - b);
+    const pick = (values: readonly number[]) => kept.map((i) => values[i] ?? 0);
+    this.#cuts = kept.map((i) => this.#cuts[i] as GateCuts[]); // as above
+    this.#costs = pick(this.#costs);
+    this.#errors = pick(this.#errors);
+    this.#harms = pick(this.#harms);
   }
 }
 
