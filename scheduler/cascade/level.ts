@@ -4,7 +4,14 @@ import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeLevel } from "../../proto/files/cascade-file.ts";
 import type { InferenceRequest, Parameters } from "../../proto/inference.ts";
 import { gatherRows, type Tensor } from "../../proto/tensor.ts";
-import { type Confidence, confidenceOf, OPTIONAL_ROLES, readsClasses, rolesOf } from "../confidence/confidence.ts";
+import {
+  type Confidence,
+  confidenceOf,
+  OPTIONAL_ROLES,
+  readsClasses,
+  roleComplaint,
+  rolesOf,
+} from "../confidence/confidence.ts";
 import type { Model } from "../model.ts";
 import type { ModelSignature, TensorSpec } from "../signature.ts";
 
@@ -157,10 +164,14 @@ function wireRoles(configured: CascadeLevel, level: ModelSignature, where: strin
   for (const role of roles) {
     const output = outputs[role];
     if (output === undefined && OPTIONAL_ROLES.includes(role)) continue;
-    if (output === undefined || !level.outputs.some((spec) => spec.name === output)) {
-      throw misfit(where, `has no output '${output ?? ""}' for the confidence's role '${role}'`);
+    const spec = level.outputs.find((candidate) => candidate.name === output);
+    if (spec === undefined) throw misfit(where, `has no output '${output ?? ""}' for the confidence's role '${role}'`);
+    const rowDims = level.maxBatchSize > 0 ? spec.dims : spec.dims.slice(1);
+    const complaint = roleComplaint(name, role, spec.datatype, rowDims);
+    if (complaint !== undefined) {
+      throw misfit(where, `cannot take output '${spec.name}' for the confidence's role '${role}': it ${complaint}`);
     }
-    wired.set(role, output);
+    wired.set(role, spec.name);
   }
   return wired;
 }

@@ -1,4 +1,5 @@
 /** How sure a level is of each row, computed from its output tensors in place. */
+import type { DataType } from "../../proto/datatypes.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { ConfidenceFunction } from "../../proto/files/cascade-file.ts";
 import type { Tensor } from "../../proto/tensor.ts";
@@ -29,6 +30,45 @@ export function rolesOf(functionName: string): readonly string[] {
   if (functionName === "qa_span") return ["start", "end"];
   return functionName in TOKEN_SUMMARIES ? ["scores", "mask"] : ["scores"];
 }
+
+/**
+ * What keeps a tensor of this type and these dimensions a row (-1: any) from the role; undefined where it fits.
+ * Complaints go on after the tensor's name.
+ */
+export function roleComplaint(
+  functionName: string,
+  role: string,
+  datatype: DataType,
+  rowDims: readonly number[],
+): string | undefined {
+  if (!(role === "mask" ? MASK_TYPES : SCORE_TYPES).includes(datatype)) {
+    return role === "mask"
+      ? `has datatype ${datatype}; a mask holds BOOL, integers or FP16, FP32, FP64`
+      : `has datatype ${datatype}; confidence is computed from FP16, FP32 or FP64`;
+  }
+  if (functionName === "model_output") {
+    const single = rowDims.every((dim) => dim === 1 || dim === -1);
+    return single ? undefined : `has shape [${rowDims}] a row; 'model_output' takes one number a row`;
+  }
+  if (functionName in TOKEN_SUMMARIES && role === "scores" && rowDims.length < 2) {
+    return `has shape [${rowDims}] a row; '${functionName}' takes [tokens, classes]`;
+  }
+  return undefined;
+}
+
+const SCORE_TYPES: readonly DataType[] = ["FP16", "FP32", "FP64"];
+const MASK_TYPES: readonly DataType[] = [
+  ...SCORE_TYPES,
+  "BOOL",
+  "INT8",
+  "INT16",
+  "INT32",
+  "INT64",
+  "UINT8",
+  "UINT16",
+  "UINT32",
+  "UINT64",
+];
 
 /** Whether the last dimension of the function's `scores` are the classes that a label map speaks of. */
 export function readsClasses(functionName: string): boolean {
