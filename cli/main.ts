@@ -1,5 +1,5 @@
 /** Dispatches `hybridserve <command>`. */
-import { didYouMean } from "../server/options/suggest.ts";
+import { didYouMean } from "../proto/suggest.ts";
 import { type Command, type CommandIo, EXIT_OK, EXIT_USAGE } from "./command.ts";
 import { packageVersion } from "./package-version.ts";
 

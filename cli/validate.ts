@@ -9,7 +9,7 @@ import {
   type RepositoryReport,
 } from "../model-repo/config/inspect-repository.ts";
 import { InferenceError } from "../proto/errors.ts";
-import { didYouMean } from "../server/options/suggest.ts";
+import { didYouMean } from "../proto/suggest.ts";
 import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
 
 const FORMAT_VERSION = 1;

@@ -1,8 +1,8 @@
 /** Reads a command line by the flag tables: `--flag=value`, `--flag value`, `--flag` where a flag needs no value. */
 import { InferenceError } from "../../proto/errors.ts";
+import { didYouMean } from "../../proto/suggest.ts";
 import type { FlagSpec } from "./flag.ts";
 import { FLAGS, type FlagName } from "./flags.ts";
-import { didYouMean } from "./suggest.ts";
 
 const BOOLEANS: ReadonlyMap<string, boolean> = new Map([
   ["true", true],

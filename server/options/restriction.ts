@@ -1,6 +1,6 @@
 /** `--grpc-restricted-protocol` and `--http-restricted-api`: which calls need which header. */
 import { InferenceError } from "../../proto/errors.ts";
-import { didYouMean } from "./suggest.ts";
+import { didYouMean } from "../../proto/suggest.ts";
 
 /** The classes of calls that can be restricted, by Triton's names. */
 export const PROTOCOLS = [

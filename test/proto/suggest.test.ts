@@ -1,7 +1,7 @@
 /** "Did you mean". */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { closestName, didYouMean } from "../../../server/options/suggest.ts";
+import { closestName, didYouMean } from "../../proto/suggest.ts";
 
 test("the closest name within a third of the word", () => {
   assert.equal(closestName("serv", ["validate", "serve"]), "serve");
