@@ -29,14 +29,15 @@ export const TOKEN_SUMMARIES: Readonly<Record<string, (params: Params) => TokenS
 export type SequenceConfidence = (scores: Tensor, mask: Tensor | undefined, rows: number) => Float64Array;
 
 /**
- * A summary of the tokens' max_prob, which falls with length; `length` evens that out:
- * q = sigmoid(logit(summary) + length * ln(tokens)). NaN where a token that counts is not finite or no token counts.
+ * A summary of the tokens' max_prob, which falls with length; fitted parameters even that out and calibrate:
+ * q = sigmoid(alpha logit(summary) + beta + length ln(tokens)), where tokens are those that count; without them the
+ * summary itself. NaN where a token that counts is not finite or no token counts.
  */
 export function sequenceConfidence(name: string, kind: ScoreKind, params: Params): SequenceConfidence | undefined {
   const summary = TOKEN_SUMMARIES[name]?.(params);
   if (summary === undefined) return undefined;
   const temperature = params.temperature(1);
-  const lengthCoefficient = params.number("length", 0);
+  const map = sequenceMap(params);
   return (scores, mask, rows) => {
     const values = readFloats(scores);
     const classes = scores.shape.at(-1) ?? 1;
@@ -53,8 +54,7 @@ export function sequenceConfidence(name: string, kind: ScoreKind, params: Params
         finite = row.read(values, token * classes, classes);
         probabilities[count++] = row.maxProbability;
       }
-      confidences[i] =
-        finite && count > 0 ? evened(summary(probabilities, count), count, lengthCoefficient) : Number.NaN;
+      confidences[i] = finite && count > 0 ? map(summary(probabilities, count), count) : Number.NaN;
     }
     return confidences;
   };
@@ -103,11 +103,16 @@ function geometricMean(tokens: Float64Array, count: number): number {
   return Math.exp(sum / count);
 }
 
-function evened(q: number, tokens: number, lengthCoefficient: number): number {
-  return lengthCoefficient === 0 ? q : sigmoid(clippedLogit(q) + lengthCoefficient * Math.log(tokens));
+function sequenceMap(params: Params): (q: number, tokens: number) => number {
+  const alpha = params.number("alpha", 1);
+  const beta = params.number("beta", 0);
+  const length = params.number("length", 0);
+  if (alpha === 1 && beta === 0 && length === 0) return (q) => q; // clipping would tie the surest rows
+  return (q, tokens) => sigmoid(alpha * clippedLogit(q) + beta + length * Math.log(tokens));
 }
 
-function tokensOf(scores: Tensor, elements: number, classes: number, rows: number): number {
+/** Tokens a row of scores [rows, tokens, classes], padding included; throws INVALID_ARGUMENT for other shapes. */
+export function tokensOf(scores: Tensor, elements: number, classes: number, rows: number): number {
   if (rows === 0) return 0;
   const tokens = elements / (classes * rows);
   if (scores.shape.length >= 3 && Number.isInteger(tokens)) return tokens;
@@ -117,7 +122,8 @@ function tokensOf(scores: Tensor, elements: number, classes: number, rows: numbe
   );
 }
 
-function maskOf(mask: Tensor, tokens: number): ArrayLike<number> {
+/** The mask's elements, one a token; throws INVALID_ARGUMENT where there are not that many. */
+export function maskOf(mask: Tensor, tokens: number): ArrayLike<number> {
   const values = readMask(mask);
   if (values.length === tokens) return values;
   throw new InferenceError(

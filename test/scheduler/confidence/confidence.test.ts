@@ -220,11 +220,13 @@ describe("functions of sequences", () => {
     assert.ok(Number.isNaN(masked("min_token")((role) => (role === "mask" ? none : scores), 2)[0]));
   });
 
-  it("evens out the length", () => {
-    const q = masked("min_token", { length: 0.5 })(tensors, 2);
+  it("evens out the length and calibrates", () => {
+    const q = masked("min_token", { alpha: 2, beta: -0.3, length: 0.5 })(tensors, 2);
+    const by = (m: number) => sigmoid(2 * Math.log(m / (1 - m)) - 0.3 + 0.5 * Math.log(2));
+    close(q, [by(0.8), by(0.51)], 1e-12);
     close(
-      q,
-      [sigmoid(Math.log(0.8 / 0.2) + 0.5 * Math.log(2)), sigmoid(Math.log(0.51 / 0.49) + 0.5 * Math.log(2))],
+      masked("min_token", { length: 0.5 })(tensors, 2),
+      [0.8, 0.51].map((m) => sigmoid(Math.log(m / (1 - m)) + Math.log(2) / 2)),
       1e-12,
     );
   });
