@@ -39,14 +39,15 @@ export function largestCertifiable(n: number, epsilon: number, risk: number): nu
   return low;
 }
 
-/** Least n for which `losses` losses show a rate of at most epsilon at this risk. */
-export function samplesNeeded(losses: number, epsilon: number, risk: number): number {
-  let high = losses + 1;
-  while (binomialCdf(losses, high, epsilon) > risk) high *= 2;
-  let low = Math.max(losses, Math.floor(high / 2));
+/** Least n for which losses at `rate`, below epsilon, show a rate of at most epsilon; parts of a loss count as such. */
+export function samplesNeededAtRate(rate: number, epsilon: number, risk: number): number {
+  const isEnough = (n: number) => binomialCdf(rate * n, n, epsilon) <= risk;
+  let high = 1;
+  while (!isEnough(high)) high *= 2;
+  let low = Math.floor(high / 2);
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
-    if (binomialCdf(losses, middle, epsilon) <= risk) high = middle;
+    if (isEnough(middle)) high = middle;
     else low = middle;
   }
   return high;

@@ -4,7 +4,7 @@
  * 1 - risk for every step up to the last that passed, at once.
  */
 import type { Certificate, Gate } from "../../proto/files/cascade-file.ts";
-import { binomialCdf, clopperPearson, clopperPearsonUpper, samplesNeeded } from "./binomial.ts";
+import { binomialCdf, clopperPearson, clopperPearsonUpper, samplesNeededAtRate } from "./binomial.ts";
 import type { LevelOutcomes } from "./outcomes.ts";
 import { rowLosses } from "./row-losses.ts";
 import { bettingPValue, bettingUpperBound } from "./wsr.ts";
@@ -57,8 +57,7 @@ export function testGates(
   outcomes: LevelOutcomes,
   { metric, epsilon, risk, groups }: CertifyOptions,
 ): CertifiedStep {
-  const { levels, gap, disagrees } = rowLosses(outcomes, gates);
-  const last = outcomes.answers.length - 1;
+  const { gap, disagrees } = rowLosses(outcomes, gates);
   const losses = count(gap, (value) => value > 0);
   const base = {
     gates,
@@ -67,7 +66,7 @@ export function testGates(
     disagreementBound: disagreementBound(disagrees, groups, risk),
     samples: groups === null ? outcomes.rows : groupCount(groups),
   };
-  if (levels.every((level) => level === last)) return { ...base, pValue: 0, passed: true, bound: 0 };
+  if (gates.every(neverAccepts)) return { ...base, pValue: 0, passed: true, bound: 0 };
   if (metric === "harm" && groups === null) {
     const pValue = binomialCdf(losses, outcomes.rows, epsilon);
     const bound = clopperPearsonUpper(losses, outcomes.rows, risk);
@@ -107,8 +106,9 @@ export function feasibility(samples: number, metric: CertifiedMetric, risk: numb
 }
 
 /**
- * About how many certify samples a point needs for this margin: exact for harm at the same rate of losses; for the gap
- * 2 ln(1/risk) var / (epsilon - gap)^2, the growth of the betting capital. Infinity where its loss is not below epsilon.
+ * About how many certify samples a point needs for this margin, were its losses as frequent there: by the binomial test
+ * for harm; for the gap 2 ln(1/risk) var / (epsilon - gap)^2, the growth of the betting capital. Infinity where its loss
+ * is not below epsilon.
  */
 export function samplesForMargin(
   gates: readonly Gate[],
@@ -123,9 +123,10 @@ export function samplesForMargin(
   const gains = count(gap, (value) => value < 0);
   const loss = metric === "harm" ? losses / n : (losses - gains) / n;
   if (loss >= epsilon) return Number.POSITIVE_INFINITY;
-  const variance = metric === "harm" ? loss * (1 - loss) : (losses + gains) / n - loss * loss;
+  if (metric === "harm") return samplesNeededAtRate(loss, epsilon, risk);
+  const variance = (losses + gains) / n - loss * loss;
   const estimate = (2 * Math.log(1 / risk) * variance) / (epsilon - loss) ** 2;
-  return Math.ceil(Math.max(estimate, samplesNeeded(0, epsilon, risk)));
+  return Math.ceil(Math.max(estimate, samplesNeededAtRate(0, epsilon, risk)));
 }
 
 /** Harm within one class of labels, with its 95 % interval. */
@@ -149,6 +150,11 @@ export function harmByClass(gates: readonly Gate[], outcomes: LevelOutcomes, lab
   return [...counts]
     .sort(([a], [b]) => a - b)
     .map(([label, { rows, losses }]) => ({ label, rows, losses, interval: clopperPearson(losses, rows, 0.05) }));
+}
+
+/** By its cuts, whatever the rows are: that none of these rows was accepted does not mean that none ever is. */
+function neverAccepts({ accept, hopeless }: Gate): boolean {
+  return accept > 1 && hopeless?.action !== "accept";
 }
 
 /** -1..1 to 0..1. */

@@ -6,7 +6,7 @@ import {
   clopperPearsonUpper,
   hoeffdingBentkus,
   largestCertifiable,
-  samplesNeeded,
+  samplesNeededAtRate,
 } from "../../../planner/cascade/binomial.ts";
 import { bettingPValue, bettingUpperBound } from "../../../planner/cascade/wsr.ts";
 
@@ -55,7 +55,7 @@ describe("binomial tests", () => {
         [1000, 2000, 5000, 10_000, 20_000].map((n) => largestCertifiable(n, epsilon, RISK)),
         most,
       );
-      assert.equal(samplesNeeded(0, epsilon, RISK), least);
+      assert.equal(samplesNeededAtRate(0, epsilon, RISK), least);
     }
   });
 
