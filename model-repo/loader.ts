@@ -4,6 +4,7 @@ import type { Model } from "../scheduler/model.ts";
 import type { Backend, LoadContext } from "./backends/backend.ts";
 import { cascadeBackend } from "./backends/cascade.ts";
 import { identityBackend } from "./backends/identity.ts";
+import { kserveBackend } from "./backends/kserve.ts";
 import { onnxBackend } from "./backends/onnx.ts";
 import type { ModelConfig } from "./config/model-config.ts";
 import { throwFirst } from "./config/problem.ts";
@@ -13,6 +14,7 @@ const BACKENDS: Readonly<Record<ServedBackend, Backend>> = {
   onnxruntime: onnxBackend,
   cascade: cascadeBackend,
   identity: identityBackend,
+  kserve: kserveBackend,
 };
 
 /** Loads one version of a model; rejects with the reason why it cannot be served. */

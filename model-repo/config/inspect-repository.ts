@@ -7,6 +7,7 @@ import { ModelStatistics } from "../../scheduler/statistics.ts";
 import type { LoadContext } from "../backends/backend.ts";
 import { cascadeBackend } from "../backends/cascade.ts";
 import { identityBackend } from "../backends/identity.ts";
+import { readKserveSettings } from "../backends/kserve-settings.ts";
 import { planOnnx } from "../backends/onnx-settings.ts";
 import { wantedVersions } from "../lifecycle.ts";
 import { diskFiles, type ListedModel } from "../repository-files.ts";
@@ -147,6 +148,9 @@ async function versionProblems(context: LoadContext): Promise<Problem[]> {
         return [];
       case "identity":
         await (await identityBackend.load(context)).close();
+        return [];
+      case "kserve":
+        readKserveSettings(config); // the remote is not asked: a check of files works offline
         return [];
       default:
         return [];

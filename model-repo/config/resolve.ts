@@ -115,7 +115,7 @@ async function fillIn(
 
 /** Where no model file can say them, inputs and outputs must be written down. */
 function checkTensorsGiven(config: ModelConfig): Problem[] {
-  if (config.platform !== "ensemble" && !["cascade", "identity"].includes(config.backend)) return [];
+  if (config.platform !== "ensemble" && !["cascade", "identity", "kserve"].includes(config.backend)) return [];
   return (["input", "output"] as const)
     .filter((field) => config[field].length === 0)
     .map((field) => {

@@ -3,11 +3,11 @@ import type { ModelConfig } from "./model-config.ts";
 import { type Problem, problem } from "./problem.ts";
 
 /** Backends that run here. */
-export const SERVED_BACKENDS = ["onnxruntime", "cascade", "identity"] as const;
+export const SERVED_BACKENDS = ["onnxruntime", "cascade", "identity", "kserve"] as const;
 export type ServedBackend = (typeof SERVED_BACKENDS)[number];
 
 /** Backends that are part of the product and come later. */
-const PLANNED_BACKENDS: ReadonlySet<string> = new Set(["kserve", "repeat", "square", "sequence", "dyna_sequence"]);
+const PLANNED_BACKENDS: ReadonlySet<string> = new Set(["repeat", "square", "sequence", "dyna_sequence"]);
 
 const TAKE_OUT = "take the model out of this repository until then";
 
@@ -25,7 +25,7 @@ export function unservedBackend(config: ModelConfig): Problem | undefined {
   const text =
     `unable to find backend library for backend '${backend}', try specifying runtime on the model configuration. ` +
     `Backends that run here: ${SERVED_BACKENDS.join(", ")}. Leave the model on its own KServe v2 server (Triton, vLLM, ` +
-    "...); backend 'kserve' will reach it there, once it is served";
+    "...); backend 'kserve' reaches it there";
   return problem("backend", text, TAKE_OUT, "UNAVAILABLE");
 }
 

@@ -5,15 +5,12 @@
 import type { Http2Server, IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
 import { InferenceError } from "../../proto/errors.ts";
+import { RECEIVE_WINDOW_BYTES } from "../../proto/receive-window.ts";
 
 /** Bytes that one call may send ahead of our reading. */
-export const STREAM_WINDOW_BYTES = 1_048_576;
-/**
- * Bytes that all calls of one connection may send ahead together. Not more: Node reads nothing while its own write
- * waits, so with windows beyond the socket buffers it and a client built alike can wait for each other for ever (seen
- * with 8 MiB here, 16 MiB there and 32 images in flight).
- */
-export const CONNECTION_WINDOW_BYTES = 1_048_576;
+export const STREAM_WINDOW_BYTES = RECEIVE_WINDOW_BYTES;
+/** Bytes that all calls of one connection may send ahead together. */
+export const CONNECTION_WINDOW_BYTES = RECEIVE_WINDOW_BYTES;
 
 /** Fields of grpc-js' Server, version 1.14. */
 interface PrivateServer {

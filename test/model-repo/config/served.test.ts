@@ -17,7 +17,7 @@ describe("what is not served yet", () => {
       "UNIMPLEMENTED",
       "model 'M' is an ensemble, which is not served yet",
     ],
-    ['backend: "kserve"', "UNIMPLEMENTED", "model 'M' has backend 'kserve', which is not served yet"],
+    ['backend: "repeat"', "UNIMPLEMENTED", "model 'M' has backend 'repeat', which is not served yet"],
     [
       `${ONNX}model_transaction_policy { decoupled: true }`,
       "UNIMPLEMENTED",

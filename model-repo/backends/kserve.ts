@@ -1,0 +1,151 @@
+/** The `kserve` backend: a model on another KServe v2 server, checked at load and served like any other. */
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import { type ChannelCredentials, credentials as channelCredentials } from "@grpc/grpc-js";
+import { InferenceError } from "../../proto/errors.ts";
+import { BatchedModel, type BatchedModelOptions } from "../../scheduler/batched-model.ts";
+import type { Model } from "../../scheduler/model.ts";
+import type { ModelSignature } from "../../scheduler/signature.ts";
+import { toSignature } from "../config/signature.ts";
+import type { Backend, LoadContext } from "./backend.ts";
+import { toBatchPolicy, toQueuePolicy } from "./batched-model.ts";
+import type { BreakerStatistics } from "./breaker.ts";
+import { KserveEndpoint, loadKserveRpcs } from "./kserve-endpoint.ts";
+import { toInferenceError } from "./kserve-error.ts";
+import { KserveInstance } from "./kserve-instance.ts";
+import { compareMetadata } from "./kserve-metadata.ts";
+import { KserveRemote, PROBE_TIMEOUT_MS } from "./kserve-remote.ts";
+import { type KserveSettings, type KserveTls, readKserveSettings } from "./kserve-settings.ts";
+
+export const kserveBackend: Backend = { load: loadKserve };
+
+/** A model on another server. */
+export class RemoteModel extends BatchedModel {
+  readonly #remote: KserveRemote;
+
+  constructor(options: BatchedModelOptions, remote: KserveRemote) {
+    super(options);
+    this.#remote = remote;
+  }
+
+  /** The health of each target, for metrics. */
+  get breakers(): readonly BreakerStatistics[] {
+    return this.#remote.breakers;
+  }
+
+  override async close(): Promise<void> {
+    await super.close();
+    this.#remote.close();
+  }
+}
+
+async function loadKserve(context: LoadContext): Promise<Model> {
+  const { clock, log, version } = context;
+  const { config } = context.resolved;
+  const settings = readKserveSettings(config);
+  const fields = { model: config.name, version };
+  for (const parameter of settings.unknown) {
+    log.warn(fields, `model '${config.name}': the kserve backend has no parameter '${parameter}'`);
+  }
+  const signature = toSignature(config, version);
+  const credentials = await readCredentials(config.name, settings.tls, dirname(context.versionDirectory));
+  const rpcs = loadKserveRpcs();
+  const endpoints = settings.targets.map((target) => new KserveEndpoint(target, settings, credentials, rpcs));
+  const remote = new KserveRemote({
+    model: config.name,
+    endpoints,
+    settings,
+    clock,
+    onChange: (target, state, reason) => {
+      const name = `model '${config.name}', remote '${target}'`;
+      if (state === 1) log.warn({ ...fields, target, reason }, `${name} is left out: ${reason}`);
+      if (state === 0) log.info({ ...fields, target }, `${name} answers again`);
+    },
+  });
+  try {
+    const { failures, warnings } = await checkRemote(settings, signature, endpoints);
+    for (const warning of warnings) log.warn(fields, warning);
+    for (const [target, reason] of failures) remote.trip(target, reason);
+  } catch (error) {
+    remote.close();
+    throw error;
+  }
+  const instances = config.instance_group.flatMap((group) =>
+    Array.from({ length: Math.max(1, group.count) }, (_, index) => {
+      return new KserveInstance({ name: `${group.name}_${index}`, signature, remoteModel: settings, remote, clock });
+    }),
+  );
+  const batching = toBatchPolicy(config);
+  const queuePolicy = toQueuePolicy(config, context.maxQueuedRequests);
+  return new RemoteModel({ signature, instances, batching, queuePolicy, clock }, remote);
+}
+
+interface RemoteCheck {
+  /** Targets that do not answer, with the reason. */
+  readonly failures: ReadonlyMap<string, string>;
+  readonly warnings: readonly string[];
+}
+
+/** Asks every target; rejects where none is ready or where one has another model than the configuration describes. */
+async function checkRemote(
+  settings: KserveSettings,
+  signature: ModelSignature,
+  endpoints: readonly KserveEndpoint[],
+): Promise<RemoteCheck> {
+  const failures = new Map<string, string>();
+  const warnings: string[] = [];
+  const check = async (endpoint: KserveEndpoint) => {
+    const { target } = endpoint;
+    let metadata: Awaited<ReturnType<KserveEndpoint["modelMetadata"]>>;
+    try {
+      await endpoint.checkReady(PROBE_TIMEOUT_MS);
+      metadata = await endpoint.modelMetadata(PROBE_TIMEOUT_MS);
+    } catch (error) {
+      failures.set(target, toInferenceError(signature.name, target, error).message);
+      return;
+    }
+    const findings = compareMetadata(signature, metadata);
+    const where = `model '${signature.name}' does not fit '${settings.model}' on remote '${target}'`;
+    const [problem] = findings.problems;
+    if (problem !== undefined) throw new InferenceError("INVALID_ARGUMENT", `${where}: ${problem}`);
+    for (const warning of findings.warnings) warnings.push(`model '${signature.name}', remote '${target}': ${warning}`);
+  };
+  await Promise.all(endpoints.map(check));
+  if (failures.size < endpoints.length) return { failures, warnings };
+  throw new InferenceError(
+    "UNAVAILABLE",
+    `${[...failures.values()].join("; ")}. Start that server with the model, or correct the parameters 'target' and ` +
+      "'model', then load this model again",
+  );
+}
+
+async function readCredentials(
+  model: string,
+  tls: KserveTls | undefined,
+  directory: string,
+): Promise<ChannelCredentials> {
+  if (tls === undefined) return channelCredentials.createInsecure();
+  const read = async (parameter: string, file: string | undefined) => {
+    if (file === undefined) return null;
+    try {
+      return await readFile(resolve(directory, file));
+    } catch (error) {
+      throw badTls(model, `parameter '${parameter}': cannot read '${file}'`, error);
+    }
+  };
+  const [roots, key, certificate] = await Promise.all([
+    read("tls_root_certificates", tls.rootCertificates),
+    read("tls_key", tls.key),
+    read("tls_certificate", tls.certificate),
+  ]);
+  try {
+    return channelCredentials.createSsl(roots, key, certificate);
+  } catch (error) {
+    throw badTls(model, "the tls_* files are no PEM files that belong together", error);
+  }
+}
+
+function badTls(model: string, what: string, cause: unknown): InferenceError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new InferenceError("INVALID_ARGUMENT", `model '${model}', ${what}: ${reason}`, { cause });
+}
