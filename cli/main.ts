@@ -7,6 +7,7 @@ import { packageVersion } from "./package-version.ts";
 const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["serve", async () => (await import("./serve.ts")).serveCommand],
   ["validate", async () => (await import("./validate.ts")).validateCommand],
+  ["calibrate", async () => (await import("./calibrate.ts")).calibrateCommand],
   ["doctor", async () => (await import("./doctor.ts")).doctorCommand],
 ]);
 

@@ -1,9 +1,12 @@
 /** Runs models of a repository without serving them: `calibrate` and `profile` measure levels through it. */
+import { stat } from "node:fs/promises";
+import { join } from "node:path";
 import { InferenceError } from "../proto/errors.ts";
 import { NO_PARAMETERS } from "../proto/inference.ts";
 import { concatTensors, splitTensor, type Tensor } from "../proto/tensor.ts";
 import { SystemClock } from "../scheduler/clock.ts";
 import type { ModelSignature } from "../scheduler/signature.ts";
+import { isSelfHashed, levelHash } from "./backends/certificate-hash.ts";
 import type { Log } from "./log.ts";
 import { ModelRepository } from "./repository.ts";
 
@@ -14,20 +17,30 @@ export interface ModelRunnerOptions {
   readonly log: Log;
 }
 
-/** The rows of one call and what the process spent on them. */
+/** The rows of one call and what was spent on them, in the runner's `costUnit`. */
 interface RowsRun {
   readonly outputs: readonly Tensor[];
-  /** User and system CPU seconds of this process. */
   readonly cost: number;
 }
 
-export class ModelRunner {
-  readonly costUnit = "cpuSeconds";
-  readonly costSource = "measured: CPU time of the process, batches as large as the model takes";
-  readonly #repository: ModelRepository;
+/** Backend of models whose work is done by another server, out of sight of this process's CPU clock. */
+const REMOTE_BACKEND = "kserve";
 
-  private constructor(repository: ModelRepository) {
+export class ModelRunner {
+  /** `cpuSeconds` of this process; `seconds` of waiting where a model runs on another server. */
+  readonly costUnit: "cpuSeconds" | "seconds";
+  readonly costSource: string;
+  readonly #repository: ModelRepository;
+  readonly #directories: readonly string[];
+
+  private constructor(repository: ModelRepository, directories: readonly string[], models: readonly string[]) {
     this.#repository = repository;
+    this.#directories = directories;
+    const isRemote = models.some((name) => repository.config(name, "").backend === REMOTE_BACKEND);
+    this.costUnit = isRemote ? "seconds" : "cpuSeconds";
+    this.costSource = isRemote
+      ? "measured: time of the calls to the other server, one batch at a time"
+      : "measured: CPU time of the process, batches as large as the model takes";
   }
 
   /** Loads the models; rejects with the first that cannot be loaded, and leaves nothing running then. */
@@ -49,7 +62,9 @@ export class ModelRunner {
     });
     const report = await repository.start();
     const failure = report.failures[0];
-    if (report.repositoryError === undefined && failure === undefined) return new ModelRunner(repository);
+    if (report.repositoryError === undefined && failure === undefined) {
+      return new ModelRunner(repository, repositories, models);
+    }
     await repository.close();
     throw (
       report.repositoryError ??
@@ -61,6 +76,17 @@ export class ModelRunner {
     return this.#repository.lookup(model, version).signature;
   }
 
+  /** Hash of the files of the version that answers, or of what another server says of its model; "" where unknown. */
+  async levelHash(model: string, version: string): Promise<string> {
+    const loaded = this.#repository.find(model, version);
+    if (isSelfHashed(loaded.model)) return loaded.model.contentHash;
+    for (const repository of this.#directories) {
+      const directory = join(repository, model, loaded.version);
+      if (await isDirectory(directory)) return levelHash(directory);
+    }
+    return "";
+  }
+
   /** Runs rows one batch after another, so that the CPU time spent is theirs alone. */
   async run(model: string, version: string, inputs: readonly Tensor[], outputs: readonly string[]): Promise<RowsRun> {
     const loaded = this.#repository.lookup(model, version);
@@ -70,6 +96,7 @@ export class ModelRunner {
     const requestedOutputs = outputs.map((name) => ({ name, parameters: NO_PARAMETERS }));
     const answers: (readonly Tensor[])[] = [];
     const before = process.cpuUsage();
+    let waitedMs = 0;
     for (let i = 0; i < sizes.length; i++) {
       const response = await loaded.infer({
         modelName: model,
@@ -80,9 +107,13 @@ export class ModelRunner {
         requestedOutputs,
       });
       answers.push(response.outputs);
+      waitedMs += response.timing.computeInferMs;
     }
     const { user, system } = process.cpuUsage(before);
-    return { outputs: outputs.map((name) => joined(name, answers, model)), cost: (user + system) / 1e6 };
+    return {
+      outputs: outputs.map((name) => joined(name, answers, model)),
+      cost: this.costUnit === "seconds" ? waitedMs / 1000 : (user + system) / 1e6,
+    };
   }
 
   close(): Promise<void> {
@@ -103,4 +134,12 @@ function joined(name: string, answers: readonly (readonly Tensor[])[], model: st
     throw new InferenceError("INTERNAL", `model '${model}' did not answer output '${name}'`);
   }
   return concatTensors(present);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
 }

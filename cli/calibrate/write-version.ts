@@ -1,5 +1,5 @@
 /** Writes a new version directory of a model at once: a poll or a load sees all of it or nothing. */
-import { mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceError } from "../../proto/errors.ts";
 
@@ -22,6 +22,8 @@ export async function writeVersion(
 ): Promise<string> {
   const temporary = await mkdtemp(join(modelDirectory, ".calibrate-"));
   try {
+    // mkdtemp makes it private; the server may run as another user.
+    await chmod(temporary, 0o755);
     for (const [name, content] of files) await writeFile(join(temporary, name), content);
     for (let version = await nextVersion(modelDirectory); ; version++) {
       const path = join(modelDirectory, String(version));

@@ -89,7 +89,7 @@ const LEAST_ROWS = 50;
 
 /** Draws the splits, which depend on the rows alone. Throws INVALID_ARGUMENT for too few rows. */
 export function prepareSplits(data: CalibrationData, confidence: ConfidenceChoice): PreparedSplits {
-  const shares = needsFit(confidence, data.scores[0]?.tokens ?? 1) ? FITTED_SHARES : UNFITTED_SHARES;
+  const shares = needsFit(confidence) ? FITTED_SHARES : UNFITTED_SHARES;
   const splits = splitRows(data.rowHashes, shares);
   for (const [name, rows] of Object.entries(splits)) {
     if (rows.length >= LEAST_ROWS || (name === "fit" && shares.fit === 0)) continue;

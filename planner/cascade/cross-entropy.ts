@@ -45,16 +45,16 @@ function scoreOf(evaluations: Evaluations, price: number, byHarm: boolean): Scor
 
 function restartSearch(
   dimensions: number,
-  toCuts: (coordinates: Float64Array) => GateCuts[],
+  toCuts: (coordinates: readonly number[]) => GateCuts[],
   score: Score,
   random: () => number,
 ): GateCuts[] {
-  const means = new Float64Array(dimensions).fill(0.5);
-  const deviations = new Float64Array(dimensions).fill(0.5);
+  const means = new Array<number>(dimensions).fill(0.5);
+  const deviations = new Array<number>(dimensions).fill(0.5);
   let best: { cuts: GateCuts[]; score: number } | undefined;
   for (let round = 0; round < ROUNDS; round++) {
     const draws = Array.from({ length: DRAWS }, () => {
-      const coordinates = Float64Array.from(means, (mean, i) => within(normal(random, mean, deviations[i] ?? 0)));
+      const coordinates = means.map((mean, i) => within(normal(random, mean, deviations[i] ?? 0)));
       const cuts = toCuts(coordinates);
       return { coordinates, cuts, score: score(cuts) };
     });
@@ -117,14 +117,14 @@ function numberOfCuts(levels: number, { skips, hopeless }: SearchOptions): numbe
 
 /** From coordinates in 0..1 to non-increasing borders of each gate. */
 function cutsFrom({ table }: Evaluations, levels: number, { skips, hopeless }: SearchOptions) {
-  return (coordinates: Float64Array): GateCuts[] => {
+  return (coordinates: readonly number[]): GateCuts[] => {
     let at = 0;
     return table.neverBorders.map((never, k) => {
       const skippable = levels - 2 - k;
       const free = 1 + (skips === "searched" ? skippable : 0) + (hopeless === null ? 0 : 1);
-      const sorted = [...coordinates.subarray(at, at + free)].sort((a, b) => b - a);
+      const borders = coordinates.slice(at, at + free).map((value) => Math.round(value * never));
+      borders.sort((a, b) => b - a);
       at += free;
-      const borders = sorted.map((value) => Math.round(value * never));
       const accept = Math.max(1, borders[0] ?? never);
       const hopelessCut = hopeless === null ? [] : [borders.at(-1) ?? 0];
       if (skips === "searched") return [accept, ...borders.slice(1, 1 + skippable), ...hopelessCut];

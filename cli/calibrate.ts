@@ -1,0 +1,103 @@
+/** `hybridserve calibrate`: from labelled rows to a new, certified version of a cascade. */
+import { relative } from "node:path";
+import { buildCascadeFile } from "../planner/cascade/build-cascade-file.ts";
+import { calibrateCascade, prepareSplits } from "../planner/cascade/calibrate.ts";
+import { feasibility } from "../planner/cascade/certify.ts";
+import { InferenceError } from "../proto/errors.ts";
+import { countCertifyUse } from "./calibrate/certify-uses.ts";
+import { collectData } from "./calibrate/collect-data.ts";
+import { goldenRows } from "./calibrate/golden.ts";
+import { CALIBRATE_HELP, type CalibrateOptions, parseCalibrateOptions } from "./calibrate/options.ts";
+import { calibrationText, percent } from "./calibrate/summary.ts";
+import { writeVersion } from "./calibrate/write-version.ts";
+import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
+import { perfAnalyzerData } from "./dataset/perf-data.ts";
+
+const SEED = 1;
+/** Rows in perf_analyzer's input file. */
+const PERF_ROWS = 64;
+
+export const calibrateCommand: Command = {
+  name: "calibrate",
+  summary: "fit, search and certify the thresholds of a cascade on labelled data",
+  help: CALIBRATE_HELP,
+  run: calibrate,
+};
+
+async function calibrate(argv: readonly string[], io: CommandIo): Promise<number> {
+  let options: CalibrateOptions | "help";
+  try {
+    options = parseCalibrateOptions(argv);
+  } catch (error) {
+    return usageError(io, "calibrate", (error instanceof Error ? error.message : String(error)).split(". ")[0] ?? "");
+  }
+  if (options === "help") {
+    io.stdout(CALIBRATE_HELP);
+    return EXIT_OK;
+  }
+  try {
+    await run(options, argv, io);
+    return EXIT_OK;
+  } catch (error) {
+    const { message } = InferenceError.from(error);
+    io.stderr(`error: ${error instanceof InferenceError ? message : ((error as Error).stack ?? message)}\n`);
+    return EXIT_FAILED;
+  }
+}
+
+async function run(options: CalibrateOptions, argv: readonly string[], io: CommandIo): Promise<void> {
+  const note = (text: string) => io.stderr(`${text}\n`);
+  const collected = await collectData(options, note);
+  const { data } = collected;
+  const prepared = prepareSplits(data, options.confidence);
+  const { splits } = prepared;
+  note(
+    `${data.rowHashes.length} rows: ${splits.fit.length} fit confidences, ${splits.tune.length} choose thresholds, ` +
+      `${splits.certify.length} certify`,
+  );
+  const feasible = feasibility(splits.certify.length, options.metric, options.risk);
+  note(
+    `${feasible.samples} rows can certify a ${options.metric} of ${percent(feasible.smallestMargin)} at best (no loss at ` +
+      `all), about ${percent(feasible.marginAtTwoPercentDisagreement)} where 2 % of the answers differ; asked: ` +
+      percent(options.maxDrop),
+  );
+  const search = {
+    confidence: options.confidence,
+    metric: options.metric,
+    epsilon: options.maxDrop,
+    risk: options.risk,
+    hopeless: options.hopeless,
+    seed: SEED,
+    heldOut: options.heldOut,
+  };
+  const calibrated = calibrateCascade(data, prepared, search);
+  if (!options.dryRun) await collected.prepareDirectory();
+  const certifyUses = options.dryRun ? 1 : await countCertifyUse(collected.directory, prepared.certifyHash);
+  const file = buildCascadeFile(data, prepared, calibrated, {
+    ...search,
+    budgets: options.budgets,
+    certifyUses,
+    calibration: {
+      levelHashes: collected.levelHashes,
+      provider: collected.provider,
+      createdAt: new Date().toISOString(),
+      command: `hybridserve calibrate ${argv.join(" ")}`,
+    },
+  });
+  const files = new Map<string, string | Uint8Array>([["cascade.json", `${JSON.stringify(file, null, 1)}\n`]]);
+  if (collected.ran !== null) {
+    const { inputs, runs } = collected.ran;
+    files.set("golden.npz", goldenRows(inputs, data.levels, runs, splits.certify));
+    files.set("perf-data.json", perfAnalyzerData(inputs, [...splits.certify.subarray(0, PERF_ROWS)]));
+  }
+  const path = options.dryRun ? undefined : await writeVersion(collected.directory, files);
+  if (options.json) {
+    io.stdout(
+      `${JSON.stringify({ formatVersion: 1, directory: path ?? null, cascade: file, pairs: calibrated.pairs })}\n`,
+    );
+    return;
+  }
+  io.stdout(calibrationText(file, calibrated, certifyUses));
+  if (path === undefined) io.stdout("Nothing was written (--dry-run).\n");
+  else io.stdout(`Written: ${relative(process.cwd(), path) || path}\n`);
+}
