@@ -8,6 +8,8 @@ import type { IndexEntry, LoadedModel } from "./repository-types.ts";
 export interface LoadedVersion extends LoadedModel {
   readonly model: Model;
   readonly number: number;
+  /** The version directory it was loaded from. */
+  readonly directory: string;
   /** Tells whether the files it was loaded from are still the same. */
   readonly fingerprint: string;
   /** Threads its runs keep busy at most. */

@@ -6,7 +6,7 @@ import type { ModelConfig } from "./config/model-config.ts";
 import { writeTemporaryModel } from "./file-override.ts";
 import { UNLOADED } from "./lifecycle.ts";
 import { checkLoadName, type LoadOverride, parseLoadParameters, parseUnloadParameters } from "./load-parameters.ts";
-import type { ActiveOverride } from "./model-entry.ts";
+import type { ActiveOverride, LoadedVersion } from "./model-entry.ts";
 import { type ModelFailure, ModelSet } from "./model-set.ts";
 import { DEFAULT_PARTS, type RepositoryParts } from "./model-source.ts";
 import type { Scan } from "./poll-policy.ts";
@@ -38,7 +38,12 @@ export class ModelRepository {
     this.#options = options;
     this.#parts = parts;
     this.#models = new ModelSet(
-      { ...options, coreCount: availableParallelism(), lookup: (name, version) => this.lookup(name, version) },
+      {
+        ...options,
+        coreCount: availableParallelism(),
+        lookup: (name, version) => this.lookup(name, version),
+        directoryOf: (name, version) => this.directoryOf(name, version),
+      },
       parts,
     );
     this.#poller = new Poller({
@@ -75,6 +80,15 @@ export class ModelRepository {
 
   /** The version that answers; "" is the highest that is ready. Throws Triton's lookup and version texts. */
   find(name: string, version: string): LoadedModel {
+    return this.#find(name, version);
+  }
+
+  /** Where the version that `find` finds was loaded from. */
+  directoryOf(name: string, version: string): string {
+    return this.#find(name, version).directory;
+  }
+
+  #find(name: string, version: string): LoadedVersion {
     const entry = this.#models.get(name);
     const found = entry?.find(version);
     if (found !== undefined) return found;

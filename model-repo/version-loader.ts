@@ -13,6 +13,8 @@ export interface VersionLoaderOptions extends RepositoryOptions {
   readonly coreCount: number;
   /** The model that answers for a name, for models made of models. */
   lookup(name: string, version: string): Model;
+  /** The version directory it was loaded from. */
+  directoryOf(name: string, version: string): string;
 }
 
 export class VersionLoader {
@@ -26,8 +28,8 @@ export class VersionLoader {
     this.#slots = new Limiter(options.loadThreadCount);
   }
 
-  /** Rejects with the backend's reason, which is also logged. */
-  load(source: ModelSource, version: number): Promise<LoadedVersion> {
+  /** Rejects with the backend's reason, which is also logged. `replaced`: what serves this version until then. */
+  load(source: ModelSource, version: number, replaced: Model | undefined): Promise<LoadedVersion> {
     return this.#slots.run(async () => {
       const { clock, log, loadRetryCount } = this.#options;
       const { name, resolved } = source;
@@ -37,7 +39,7 @@ export class VersionLoader {
       for (const warning of resolved.warnings) log.warn(fields, `model '${name}': ${warning}`);
       const startedMs = clock.now();
       let threads = 0;
-      const context = this.#context(source, version, (count) => {
+      const context = this.#context(source, version, replaced, (count) => {
         threads = count;
       });
       let model: Model;
@@ -55,6 +57,7 @@ export class VersionLoader {
         name,
         version: String(version),
         number: version,
+        directory: context.versionDirectory,
         model,
         config,
         labels,
@@ -65,8 +68,14 @@ export class VersionLoader {
     });
   }
 
-  #context(source: ModelSource, version: number, claimThreads: (count: number) => void): LoadContext {
-    const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, lookup } = this.#options;
+  #context(
+    source: ModelSource,
+    version: number,
+    replaced: Model | undefined,
+    claimThreads: (count: number) => void,
+  ): LoadContext {
+    const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, lookup, directoryOf } =
+      this.#options;
     return {
       resolved: source.resolved,
       version: String(version),
@@ -79,6 +88,8 @@ export class VersionLoader {
       coreCount,
       claimThreads,
       lookup,
+      directoryOf,
+      replaced,
     };
   }
 }

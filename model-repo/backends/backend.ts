@@ -29,6 +29,12 @@ export interface LoadContext {
    * UNAVAILABLE as `ModelRepository.lookup` does.
    */
   lookup(name: string, version: string): Model;
+  /** Version directory of a loaded model, "" chosen as by `lookup`; absent where nobody asks for files of others. */
+  directoryOf?(name: string, version: string): string;
+  /** The model of this very version that the load replaces: a reload hands its state on. */
+  readonly replaced?: Model | undefined;
+  /** Only checks the files: the levels that `lookup` gives have signatures and answer nothing. */
+  readonly offline?: boolean;
 }
 
 /** Loads one version; rejects with an InferenceError that says why, and leaves nothing running then. */
