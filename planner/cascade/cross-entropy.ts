@@ -13,8 +13,6 @@ const ROUNDS = 30;
 const PRICES = [0.0005, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.3];
 /** Prices between them, for the polish alone. */
 const POLISH_PRICES = [0.0001, 0.001, 0.0035, 0.007, 0.015, 0.035, 0.07, 0.2];
-/** A distribution narrower than this has converged. */
-const NARROW = 0.004;
 const POLISH_STEPS = [-4, -2, -1, 1, 2, 4];
 
 /** Looks at many gates for each price, by error and by harm; everything looked at is kept in `evaluations`. */
@@ -62,13 +60,13 @@ function restartSearch(
     const kept = draws.slice(0, KEPT);
     const top = kept[0];
     if (top !== undefined && (best === undefined || top.score > best.score)) best = top;
+    if (top?.score === kept.at(-1)?.score) break; // all kept fall into one cell: nothing left to learn
     for (let i = 0; i < dimensions; i++) {
       const mean = kept.reduce((sum, draw) => sum + (draw.coordinates[i] ?? 0), 0) / kept.length;
       const square = kept.reduce((sum, draw) => sum + ((draw.coordinates[i] ?? 0) - mean) ** 2, 0) / kept.length;
       means[i] = mean;
       deviations[i] = Math.sqrt(square);
     }
-    if (deviations.every((deviation) => deviation < NARROW)) break;
   }
   return best?.cuts ?? toCuts(means);
 }
