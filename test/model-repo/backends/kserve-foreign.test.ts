@@ -133,24 +133,60 @@ describe("TLS", { skip: skipWithout(hasOpenssl() ? undefined : "openssl is not i
   });
 });
 
-it("a folder with config.pbtxt and an empty version directory is enough", async (t) => {
-  const remote = await startRemote(t);
-  const tensor = (field: string, name: string) => `${field} { name: "${name}" data_type: TYPE_FP32 dims: [ -1 ] }`;
-  const parameter = (key: string, value: string) => `parameters { key: "${key}" value: { string_value: "${value}" } }`;
-  const repository = await temporaryFiles(t, {
-    "far/1/": "",
-    "far/config.pbtxt": [
-      'backend: "kserve" max_batch_size: 4 dynamic_batching { }',
-      tensor("input", "INPUT0"),
-      tensor("output", "OUTPUT0"),
-      parameter("target", remote.target),
-      parameter("model", "giant"),
-      "instance_group { count: 4 }",
-    ].join("\n"),
+describe("a model repository", () => {
+  const tensor = (field: string, name: string, dims: string) =>
+    `${field} { name: "${name}" data_type: TYPE_FP32 dims: [ ${dims} ] }`;
+  const configOf = (backend: string, dims: string, parameters: Readonly<Record<string, string>> = {}) =>
+    [
+      `backend: "${backend}" max_batch_size: 4`,
+      ...(backend === "kserve" ? ["dynamic_batching { } instance_group { count: 4 }"] : []),
+      tensor("input", "INPUT0", dims),
+      tensor("output", "OUTPUT0", dims),
+      ...Object.entries(parameters).map(
+        ([key, value]) => `parameters { key: "${key}" value: { string_value: "${value}" } }`,
+      ),
+    ].join("\n");
+  const open = async (t: TestContext, files: Readonly<Record<string, string>>, model: string) => {
+    const repository = await temporaryFiles(t, files);
+    const runner = await ModelRunner.open({ repositories: [repository], models: [model], log: new MemoryLog() });
+    t.after(() => runner.close());
+    return runner;
+  };
+
+  it("needs config.pbtxt and an empty version directory", async (t) => {
+    const { target } = await startRemote(t);
+    const config = configOf("kserve", "-1", { target, model: "giant" });
+    const runner = await open(t, { "far/1/": "", "far/config.pbtxt": config }, "far");
+    const rows = Array.from({ length: 10 }, (_, i) => i);
+    const { outputs } = await runner.run("far", "1", [fp32("INPUT0", [10, 1], rows)], ["OUTPUT0"]);
+    assert.deepEqual(floats(outputs[0]), rows);
   });
-  const runner = await ModelRunner.open({ repositories: [repository], models: ["far"], log: new MemoryLog() });
-  t.after(() => runner.close());
-  const rows = Array.from({ length: 10 }, (_, i) => i);
-  const { outputs } = await runner.run("far", "1", [fp32("INPUT0", [10, 1], rows)], ["OUTPUT0"]);
-  assert.deepEqual(floats(outputs[0]), rows);
+
+  it("may have a cascade whose levels are all remote: only unsure rows reach the second server", async (t) => {
+    const [small, giant] = [await startRemote(t), await startRemote(t)];
+    const level = (target: string) => configOf("kserve", "2", { target, model: "giant" });
+    const cascade = {
+      formatVersion: 1,
+      levels: [
+        { model: "small", confidence: { function: "max_prob", kind: "probabilities", outputs: { scores: "OUTPUT0" } } },
+        { model: "large" },
+      ],
+      operatingPoints: [{ name: "AP", gates: [{ accept: 0.9 }], certificate: null }],
+      default: "AP",
+    };
+    const files = {
+      "small/1/": "",
+      "small/config.pbtxt": level(small.target),
+      "large/1/": "",
+      "large/config.pbtxt": level(giant.target),
+      "both/1/cascade.json": JSON.stringify(cascade),
+      "both/config.pbtxt": configOf("cascade", "2"),
+    };
+    const runner = await open(t, files, "both");
+    const rows = [0.95, 0.05, 0.5, 0.5, 0.04, 0.96];
+    const { outputs } = await runner.run("both", "1", [fp32("INPUT0", [3, 2], rows)], ["OUTPUT0"]);
+    assert.deepEqual(floats(outputs[0]), [...Float32Array.from(rows)]);
+    const rowsAt = (remote: typeof small) => remote.model.requests.map((sent) => sent.inputs[0]?.shape[0]);
+    assert.deepEqual([rowsAt(small), rowsAt(giant)], [[3], [1]]);
+  });
 });

@@ -89,6 +89,30 @@ describe("a request to a remote level", () => {
     assert.deepEqual(sent.parameters.get("priority"), int64(2n));
   });
 
+  it("may be large in both directions, many at a time", { timeout: 30_000 }, async (t) => {
+    const remote = await startRemote(t);
+    const config = { instance_group: [{ name: "m", count: 16 }] } as unknown as Partial<ModelConfig>;
+    const { model } = await loadLevel(t, remote.target, { config });
+    const values = new Float32Array(500_000).map((_, i) => i);
+    const data = new Uint8Array(values.buffer);
+    const input = { name: "INPUT0", datatype: "FP32", shape: [1, values.length], data } as const;
+    const answers = await Promise.all(Array.from({ length: 48 }, () => model.infer(request({ inputs: [input] }))));
+    for (const { outputs } of answers) assert.equal(Buffer.compare(outputs[0]?.data ?? Buffer.alloc(0), data), 0);
+  });
+
+  it("is answered before its model closes; later ones are refused", async (t) => {
+    const remote = await startRemote(t);
+    const { model } = await loadLevel(t, remote.target);
+    remote.model.behaviour = { kind: "hold" };
+    const answer = model.infer(ask([1, 2]));
+    await until(() => remote.model.heldCount === 1);
+    const closed = model.close();
+    assert.equal((await failure(model.infer(ask([1, 2])))).code, "UNAVAILABLE");
+    remote.model.release();
+    assert.deepEqual(floats((await answer).outputs[0]), [1, 2]);
+    await closed;
+  });
+
   it("fails with the remote's code and text, which says whose they are", async (t) => {
     const remote = await startRemote(t);
     const { model } = await loadLevel(t, remote.target);
