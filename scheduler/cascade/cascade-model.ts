@@ -1,18 +1,25 @@
 /** A confidence cascade: a model made of models, smallest first. */
 import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeFile, OperatingPoint } from "../../proto/files/cascade-file.ts";
-import type { InferenceRequest, Parameter, Parameters } from "../../proto/inference.ts";
+import type { InferenceRequest } from "../../proto/inference.ts";
 import { requestIdPrefix } from "../../proto/inference.ts";
-import type { Tensor } from "../../proto/tensor.ts";
 import type { Cancellation } from "../cancellation.ts";
 import type { Clock } from "../clock.ts";
 import type { Model, ModelResponse } from "../model.ts";
 import type { ModelSignature } from "../signature.ts";
 import { ModelStatistics } from "../statistics.ts";
 import { validateRequest } from "../validate-request.ts";
-import { CascadeRun, type RunPlan } from "./cascade-run.ts";
+import { scoresOutput } from "./answers.ts";
+import { CascadeRun, type OnLevelFailure, type RunEnvironment, type RunPlan } from "./cascade-run.ts";
 import { CascadeStatistics } from "./cascade-statistics.ts";
+import { type Gear, type OnDrift, PointController } from "./controller.ts";
+import { DEFAULT_ROWS_TO_FALSE_ALARM, type DriftAlarm, type DriftState, DriftWatch } from "./drift.ts";
 import { CONFIDENCE_OUTPUT, LEVEL_OUTPUT, Level } from "./level.ts";
+import { checkOwnOutputs, selectOutputs } from "./own-outputs.ts";
+import { entryLevel, lastLevelOnlyPoint } from "./policy.ts";
+import { levelBounds, requestedPoint, responseParameters } from "./request-parameters.ts";
+import { ServiceTime } from "./service-time.ts";
+import { Shadows } from "./shadow.ts";
 
 export interface CascadeOptions {
   readonly signature: ModelSignature;
@@ -24,43 +31,108 @@ export interface CascadeOptions {
   /** Points that a request may name. */
   readonly selectablePoints: ReadonlySet<string>;
   readonly clock: Clock;
+  /** `fail` unless given. */
+  readonly onLevelFailure?: OnLevelFailure;
+  /** Off unless given. */
+  readonly deadlineEscalation?: boolean;
+  /** Cheaper points under load; none unless given. */
+  readonly gears?: readonly Gear[];
+  /** Share of rows that the last level checks, 0 unless given; and what the choice of rows starts from. */
+  readonly shadowShare?: number;
+  readonly shadowSeed?: number;
+  /** `last_level` unless given. */
+  readonly onDrift?: OnDrift;
+  /** Mean number of shadowed rows to a false alarm; 100,000 unless given. */
+  readonly rowsToFalseAlarm?: number;
+  /** `driftState` of the model that this one replaces. */
+  readonly driftState?: DriftState;
+  /** Called once, when drift is first noticed: from then on every certificate is void. */
+  readonly onDriftAlarm?: (alarm: DriftAlarm) => void;
 }
 
 export class CascadeModel implements Model {
   readonly signature: ModelSignature;
   readonly statistics = new ModelStatistics();
   readonly cascadeStatistics: CascadeStatistics;
-  readonly #levels: readonly Level[];
-  readonly #points: ReadonlyMap<string, OperatingPoint>;
-  readonly #defaultPoint: OperatingPoint;
-  readonly #selectablePoints: ReadonlySet<string>;
+  readonly #environment: RunEnvironment;
+  readonly #controller: PointController;
+  readonly #watch: DriftWatch;
+  readonly #shadows: Shadows;
+  readonly #onDriftAlarm: ((alarm: DriftAlarm) => void) | undefined;
   readonly #clock: Clock;
   #running = 0;
   #closed = false;
   #onDrained: (() => void) | undefined;
 
-  /** Wires the levels; throws INVALID_ARGUMENT where one does not fit the cascade's signature. */
+  /** Wires the levels; throws INVALID_ARGUMENT where one does not fit the cascade's signature, or an option the file. */
   constructor(options: CascadeOptions) {
-    const { signature, file } = options;
+    const { signature, file, clock } = options;
+    const where = `cascade '${signature.name}'`;
     this.signature = signature;
-    this.#clock = options.clock;
-    this.#selectablePoints = options.selectablePoints;
+    this.#clock = clock;
+    this.#onDriftAlarm = options.onDriftAlarm;
     checkOwnOutputs(signature);
-    this.#levels = file.levels.map((level, k) => {
-      const where = `cascade '${signature.name}', level ${k} ('${level.model}')`;
-      return new Level(level, options.models[k] as Model, signature, where); // one model a level
+    const levels = file.levels.map((level, k) => {
+      const model = options.models[k] as Model; // one model a level
+      return new Level(level, model, signature, `${where}, level ${k} ('${level.model}')`);
     });
-    this.cascadeStatistics = new CascadeStatistics(this.#levels.length);
-    this.#points = new Map(file.operatingPoints.map((point) => [point.name, point]));
-    const point = this.#points.get(options.operatingPoint);
-    if (point === undefined) {
-      throw new InferenceError(
-        "INVALID_ARGUMENT",
-        `cascade '${signature.name}' has no operating point '${options.operatingPoint}'; there are: ` +
-          [...this.#points.keys()].join(", "),
-      );
-    }
-    this.#defaultPoint = point;
+    this.cascadeStatistics = new CascadeStatistics(file.levels);
+    this.#environment = {
+      levels,
+      serviceTimes: levels.map(() => new ServiceTime()),
+      statistics: this.cascadeStatistics,
+      clock,
+      onLevelFailure: options.onLevelFailure ?? "fail",
+      deadlineEscalation: options.deadlineEscalation ?? false,
+    };
+    this.#controller = new PointController({
+      where,
+      points: file.operatingPoints,
+      selectable: options.selectablePoints,
+      operatingPoint: options.operatingPoint,
+      lastLevelOnly: lastLevelOnlyPoint(levels.length),
+      onDrift: options.onDrift ?? "last_level",
+      gears: options.gears ?? [],
+    });
+    this.#watch = new DriftWatch({
+      levels: levels.length,
+      policy: policyKey(file),
+      point: this.#controller.operatingPoint,
+      rowsToFalseAlarm: options.rowsToFalseAlarm ?? DEFAULT_ROWS_TO_FALSE_ALARM,
+      state: options.driftState,
+    });
+    this.#shadows = this.#shadowsOf(options, levels);
+  }
+
+  /** Name of the point of requests that name none, while neither drift nor load changes it. */
+  get operatingPoint(): string {
+    return this.#controller.operatingPoint.name;
+  }
+
+  /** Switches the point at run time; throws INVALID_ARGUMENT where there is none of this name or it may not be chosen. */
+  setOperatingPoint(name: string): void {
+    this.#controller.setOperatingPoint(name);
+    this.#watch.watch(this.#controller.operatingPoint);
+  }
+
+  /** The load gear in use: 0 for none, i for the i-th threshold. */
+  get gear(): number {
+    return this.#controller.gear;
+  }
+
+  /** null while no drift was noticed; else every certificate of the cascade is void. */
+  get driftAlarm(): DriftAlarm | null {
+    return this.#watch.alarm;
+  }
+
+  /** Evidence against the certified disagreement, and the bound it is tested against (undefined: none certified). */
+  get driftEvidence(): { readonly eValue: number; readonly bound: number | undefined } {
+    return { eValue: this.#watch.eValue, bound: this.#watch.bound };
+  }
+
+  /** What the model that replaces this one goes on with. */
+  get driftState(): DriftState {
+    return this.#watch.state;
   }
 
   async infer(request: InferenceRequest, cancellation?: Cancellation): Promise<ModelResponse> {
@@ -77,13 +149,15 @@ export class CascadeModel implements Model {
     } finally {
       this.statistics.pendingRequestCount--;
       this.#running--;
+      this.#shadows.pump();
       if (this.#running === 0) this.#onDrained?.();
     }
   }
 
-  /** Waits for the requests in hand; the levels are models of their own and stay. */
+  /** Waits for the requests in hand, not for shadows; the levels are models of their own and stay. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#shadows.close();
     if (this.#running === 0) return;
     await new Promise<void>((resolve) => {
       this.#onDrained = resolve;
@@ -103,16 +177,18 @@ export class CascadeModel implements Model {
       );
     }
     const rows = validateRequest(this.signature, request);
-    const point = this.#choosePoint(request);
-    const run = new CascadeRun(this.#plan(request, point), request, rows, cancellation, this.cascadeStatistics);
+    const point = this.#choosePoint(request, startedMs);
+    const plan = this.#plan(request, point);
+    const run = new CascadeRun(this.#environment, plan, request, rows, cancellation);
     const startedEpochMs = this.#clock.epochMs();
     const outputs = await run.run();
+    if (plan.watch !== undefined) this.#watchRun(request, point, run, outputs);
     const response: ModelResponse = {
       modelName: this.signature.name,
       modelVersion: this.signature.version,
       id: request.id,
-      parameters: responseParameters(point, run.levels, this.#levels.length),
-      outputs: this.#select(request, outputs, run),
+      parameters: responseParameters(point, run.levels, this.#environment.levels.length, run.degraded),
+      outputs: selectOutputs(this.signature, request, outputs, run),
       timing: run.timing,
     };
     this.statistics.recordExecution(rows, run.timing, startedEpochMs);
@@ -120,104 +196,65 @@ export class CascadeModel implements Model {
     return response;
   }
 
-  /** The request's own point, if it may choose it, else the cascade's. */
-  #choosePoint(request: InferenceRequest): OperatingPoint {
-    const asked = request.parameters.get("cascade_operating_point");
-    if (asked === undefined) return this.#defaultPoint;
-    if (asked.kind !== "string") throw wrongParameter(request, "cascade_operating_point", "a string");
-    const point = this.#points.get(asked.value);
-    if (point !== undefined && this.#selectablePoints.has(point.name)) return point;
-    const problem =
-      point === undefined
-        ? `no operating point '${asked.value}'`
-        : `the operating point '${asked.value}', but it is uncertified: name it in the model's configuration or start ` +
-          "the server with --allow-uncertified";
-    throw new InferenceError(
-      "INVALID_ARGUMENT",
-      `${requestIdPrefix(request.id)}model '${this.signature.name}' has ${problem}; a request may choose: ` +
-        [...this.#selectablePoints].join(", "),
-    );
+  #choosePoint(request: InferenceRequest, nowMs: number): OperatingPoint {
+    const requested = requestedPoint(request, this.#controller);
+    const queueDelayMs = this.#environment.serviceTimes.at(-1)?.queueDelayMs(nowMs) ?? 0;
+    return this.#controller.choose({ requested, drifted: this.#watch.alarm !== null, queueDelayMs }, nowMs).point;
   }
 
+  /** Drift is looked for where a request goes the watched point's own way, whoever chose it. */
   #plan(request: InferenceRequest, point: OperatingPoint): RunPlan {
-    const last = this.#levels.length - 1;
-    const entryLevel = levelParameter(request, "cascade_min_level", 0, last);
-    const lastLevel = levelParameter(request, "cascade_max_level", last, last);
-    if (entryLevel > lastLevel) {
-      throw wrongParameter(request, "cascade_min_level", `at most cascade_max_level, ${lastLevel}`);
+    const last = this.#environment.levels.length - 1;
+    const { min, max } = levelBounds(request, last);
+    const entry = entryLevel(point.gates);
+    const isWatched = point === this.#controller.operatingPoint && min === 0 && max === last && entry === 0;
+    return {
+      gates: point.gates,
+      entryLevel: Math.min(max, Math.max(min, entry)),
+      lastLevel: max,
+      watch: isWatched ? this.#watch : undefined,
+    };
+  }
+
+  /** Shadows that come back after the point was switched say nothing about the new one. */
+  #watchRun(
+    request: InferenceRequest,
+    point: OperatingPoint,
+    run: CascadeRun,
+    outputs: ModelResponse["outputs"],
+  ): void {
+    if (!run.degraded) {
+      this.#shadows.offer(request, outputs, run.levels, (disagrees) => {
+        if (point !== this.#controller.operatingPoint) return;
+        this.#report(this.#watch.observeShadow(disagrees, this.#clock.epochMs()));
+      });
     }
-    return { levels: this.#levels, gates: point.gates, entryLevel, lastLevel };
+    this.#report(this.#watch.endWindow(this.#clock.epochMs()));
   }
 
-  /** The outputs the request asked for, in the signature's order, with the cascade's own. */
-  #select(request: InferenceRequest, outputs: readonly Tensor[], run: CascadeRun): readonly Tensor[] {
-    const selected: Tensor[] = [];
-    for (const { name } of this.signature.outputs) {
-      if (request.requestedOutputs.length > 0 && !request.requestedOutputs.some((asked) => asked.name === name))
-        continue;
-      if (name === LEVEL_OUTPUT) selected.push(column(name, "INT32", run.levels));
-      else if (name === CONFIDENCE_OUTPUT) selected.push(column(name, "FP32", run.confidences));
-      else selected.push(...outputs.filter((output) => output.name === name));
-    }
-    return selected;
+  #shadowsOf(options: CascadeOptions, levels: readonly Level[]): Shadows {
+    const outputs = this.signature.outputs.map((output) => output.name);
+    return new Shadows({
+      share: options.shadowShare ?? 0,
+      seed: options.shadowSeed ?? 1,
+      lastLevel: levels.at(-1) as Level, // a cascade has levels
+      lastLevelIndex: levels.length - 1,
+      scores: scoresOutput(
+        options.file,
+        outputs.filter((name) => name !== LEVEL_OUTPUT && name !== CONFIDENCE_OUTPUT),
+      ),
+      statistics: this.cascadeStatistics,
+    });
   }
-}
 
-/** CASCADE_LEVEL and CASCADE_CONFIDENCE, where listed, must have the types that the cascade fills in. */
-function checkOwnOutputs(signature: ModelSignature): void {
-  if (signature.maxBatchSize < 1) {
-    throw new InferenceError(
-      "INVALID_ARGUMENT",
-      `cascade '${signature.name}' needs a max_batch_size of at least 1: it decides row by row`,
-    );
-  }
-  for (const [name, datatype] of [
-    [LEVEL_OUTPUT, "INT32"],
-    [CONFIDENCE_OUTPUT, "FP32"],
-  ]) {
-    const spec = signature.outputs.find((output) => output.name === name);
-    if (spec === undefined || (spec.datatype === datatype && spec.dims.length === 1 && spec.dims[0] === 1)) continue;
-    throw new InferenceError(
-      "INVALID_ARGUMENT",
-      `cascade '${signature.name}': output '${name}' must have data_type TYPE_${datatype} and dims [ 1 ]`,
-    );
+  #report(alarm: DriftAlarm | undefined): void {
+    if (alarm !== undefined) this.#onDriftAlarm?.(alarm);
   }
 }
 
-function levelParameter(request: InferenceRequest, name: string, absent: number, last: number): number {
-  const parameter: Parameter | undefined = request.parameters.get(name);
-  if (parameter === undefined) return absent;
-  const isLevel =
-    (parameter.kind === "int64" || parameter.kind === "uint64") &&
-    parameter.value >= 0n &&
-    parameter.value <= BigInt(last);
-  if (!isLevel) throw wrongParameter(request, name, `an int64 between 0 and ${last}`);
-  return Number(parameter.value);
-}
-
-function wrongParameter(request: InferenceRequest, name: string, expected: string): InferenceError {
-  return new InferenceError(
-    "INVALID_ARGUMENT",
-    `${requestIdPrefix(request.id)}parameter '${name}' for model '${request.modelName}' must be ${expected}`,
-  );
-}
-
-function responseParameters(point: OperatingPoint, rowLevels: Int32Array, levels: number): Parameters {
-  const rowsPerLevel = new Array<number>(levels).fill(0);
-  let highest = 0;
-  for (const level of rowLevels) {
-    rowsPerLevel[level] = (rowsPerLevel[level] ?? 0) + 1;
-    highest = Math.max(highest, level);
-  }
-  return new Map<string, Parameter>([
-    ["cascade_operating_point", { kind: "string", value: point.name }],
-    ["cascade_level", { kind: "int64", value: BigInt(highest) }],
-    ["cascade_rows_per_level", { kind: "string", value: rowsPerLevel.join() }],
-  ]);
-}
-
-/** One value a row, as a [rows, 1] tensor. */
-function column(name: string, datatype: "INT32" | "FP32", values: Int32Array | Float32Array): Tensor {
-  const data = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return { name, datatype, shape: [values.length, 1], data };
+/** Equal for two files whose points promise the same for the same gates. */
+function policyKey(file: CascadeFile): string {
+  return file.operatingPoints
+    .map(({ name, gates, certificate }) => `${name}=${certificate?.policyHash ?? JSON.stringify(gates)}`)
+    .join(";");
 }

@@ -1,5 +1,5 @@
 /** Where a row goes after a level answered it: one pure function for server, search and simulator. */
-import type { Gate } from "../../proto/files/cascade-file.ts";
+import { type Gate, NEVER, type OperatingPoint } from "../../proto/files/cascade-file.ts";
 
 /**
  * The level that a row of confidence `q` at `level` goes to; `level` itself means that its answer stands.
@@ -19,4 +19,24 @@ export function route(q: number, gate: Gate, level: number, lastLevel: number): 
     next++;
   }
   return Math.min(next, lastLevel);
+}
+
+/** The point of a cascade of `levels` levels at which nothing but the last level's answer stands. */
+export function lastLevelOnlyPoint(levels: number): OperatingPoint {
+  const gates = Array.from({ length: levels - 1 }, (_, k): Gate => {
+    return { accept: NEVER, skip: new Array<number>(levels - 2 - k).fill(NEVER), hopeless: null };
+  });
+  return { name: "last-level-only", gates, expected: null, certificate: null };
+}
+
+/** The first level whose answer matters: a level that sends every row to the last one need not run. */
+export function entryLevel(gates: readonly Gate[]): number {
+  const first = gates[0];
+  const sendsAll = first !== undefined && first.hopeless === null && [first.accept, ...first.skip].every(isNever);
+  return sendsAll ? gates.length : 0;
+}
+
+/** Confidences end at 1. */
+function isNever(cut: number): boolean {
+  return cut >= NEVER;
 }
