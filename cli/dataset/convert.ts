@@ -47,15 +47,25 @@ export function convertElements(array: NpyArray, datatype: DataType, scale: numb
     throw badData(`${where} is ${from}, which cannot be converted to the input's ${datatype}`);
   }
   const numbers = readNumbers(array);
-  const [least, most] = WHOLE_RANGES[datatype] ?? [0, 0];
   const perRow = numbers.length / Math.max(1, array.shape[0] ?? 1);
-  for (let i = 0; i < numbers.length; i++) {
-    const value = numbers[i] as number; // i is within
-    if (value < least || value > most) {
-      throw badData(`${where}, row ${Math.floor(i / perRow)}: ${value} does not fit into the input's ${datatype}`);
-    }
+  const bad = firstUnfit(numbers, datatype);
+  if (bad >= 0) {
+    const row = Math.floor(bad / perRow);
+    throw badData(`${where}, row ${row}: ${numbers[bad]} does not fit into the input's ${datatype}`);
   }
   return fromNumbers(numbers, datatype, 1);
+}
+
+/** Index of the first number that a datatype of whole numbers cannot hold, -1 where all fit or it is none of those. */
+export function firstUnfit(numbers: ArrayLike<number>, datatype: DataType): number {
+  const range = WHOLE_RANGES[datatype];
+  if (range === undefined) return -1;
+  const [least, most] = range;
+  for (let i = 0; i < numbers.length; i++) {
+    const value = numbers[i] as number; // i is within
+    if (!Number.isInteger(value) || value < least || value > most) return i;
+  }
+  return -1;
 }
 
 /** The elements of an array of numbers; 64-bit ones as the nearest number, BOOL as 0 and 1. */
@@ -146,6 +156,6 @@ function roundToEven(value: number): number {
 }
 
 function aligned(data: Uint8Array, elementBytes: number): [ArrayBufferLike, number, number] {
-  const bytes = data.byteOffset % elementBytes === 0 ? data : data.slice();
+  const bytes = data.byteOffset % elementBytes === 0 ? data : new Uint8Array(data); // a Buffer's slice is no copy
   return [bytes.buffer, bytes.byteOffset, Math.floor(bytes.byteLength / elementBytes)];
 }

@@ -46,9 +46,11 @@ interface Header {
 
 /**
  * Reads one array. Big-endian and Fortran-ordered elements are put in our order; strings (`<U`, `|S`) become BYTES.
- * `data` is a view on `bytes` where nothing had to be changed. Throws INVALID_ARGUMENT; `where` names the array.
+ * `data` is a view on `file` where nothing had to be changed. Throws INVALID_ARGUMENT; `where` names the array.
  */
-export function readNpy(bytes: Uint8Array, where: string): NpyArray {
+export function readNpy(file: Uint8Array, where: string): NpyArray {
+  // Never a Buffer, whose slice() is no copy.
+  const bytes = new Uint8Array(file.buffer, file.byteOffset, file.byteLength);
   const { text, end } = headerText(bytes, where);
   const header = parseHeader(text, where);
   const count = elementCount(header.shape);

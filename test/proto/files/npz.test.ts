@@ -65,6 +65,18 @@ describe("npz", () => {
     assert.throws(() => readNpz(bytes, "x.npz"), refusal(/^x\.npz: 'a\.npy' cannot be unpacked: /));
   });
 
+  it("leaves the file's bytes as they are, Buffers too", () => {
+    const npy = writeNpy({ datatype: "INT16", shape: [2], data: Uint8Array.of(1, 2, 3, 4) }, "a");
+    const file = Buffer.from(zipSync({ "a.npy": withHeader(npy, "<i2", ">i2") }, { level: 0 }));
+    const before = Buffer.from(file);
+    for (let time = 0; time < 2; time++) {
+      const array = readNpz(file, "x.npz").get("a");
+      assert.deepEqual(plain(array)?.data, [2, 1, 4, 3]);
+      assert.ok(!Buffer.isBuffer(array?.data));
+    }
+    assert.deepEqual(file, before);
+  });
+
   it("names file and array where something is wrong", () => {
     const array: NpyArray = { datatype: "UINT8", shape: [3], data: Uint8Array.of(7, 8, 9) };
     const npy = writeNpy(array, "a");
