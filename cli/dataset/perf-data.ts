@@ -11,6 +11,8 @@ import { checkLabels } from "./labels.ts";
 
 /** Longest text read; base64 of some 190 MB of inputs. */
 const MAX_CHARACTERS = 256 * 1024 * 1024;
+/** Values may be nested as their shape is; deeper than any shape they are refused. */
+const MAX_NESTING = 16;
 
 /** Rows of `data` with the answers of `validation_data`; entries of several streams follow each other. */
 export function perfDataset(text: string, file: string, options: DatasetOptions): InputsDataset {
@@ -93,7 +95,7 @@ function decode(field: JsonField, { name, datatype }: TensorSpec): Uint8Array {
 }
 
 function readContent(field: JsonField, { datatype }: TensorSpec): Uint8Array {
-  const values: unknown[] = field.items().length === 0 ? [] : (field.value as unknown[]).flat(Number.POSITIVE_INFINITY);
+  const values = field.items().flatMap(({ value }) => (Array.isArray(value) ? value.flat(MAX_NESTING) : [value]));
   if (datatype === "BYTES") {
     return encodeStrings(
       values.map((value, i) => {

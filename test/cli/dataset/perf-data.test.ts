@@ -54,6 +54,11 @@ describe("perf_analyzer's input data", () => {
       [one, [{ answer: [3] }], /validation_data, row 0: label 3 is no class, expected 0 to 2$/],
     ];
     for (const [data, validation, message] of cases) assert.throws(() => read(data, validation), refusal(message));
+    const deep = `${"[".repeat(100_000)}1${"]".repeat(100_000)}`;
+    assert.throws(
+      () => perfDataset(`{"data": [{"image": ${deep}}], "validation_data": [{"logits": [1]}]}`, "p.json", options()),
+      refusal(/data\[0\]\.image element 0 must be a number$/),
+    );
     assert.throws(() => perfDataset("{", "p.json", options()), refusal(/^p\.json: not valid JSON: /));
     assert.throws(() => perfDataset('{"data": []}', "p.json", options()), refusal(/validation_data is missing$/));
     assert.throws(() => read(one, answer, { scale: 0.5 }), refusal(/--scale does not apply/));
