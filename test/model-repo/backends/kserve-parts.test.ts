@@ -5,8 +5,10 @@ import { status } from "@grpc/grpc-js";
 import { mergeRequests, scatterResponse } from "../../../model-repo/backends/kserve-batch.ts";
 import { outcomeOf, RemoteCallError, toInferenceError } from "../../../model-repo/backends/kserve-error.ts";
 import { readKserveSettings } from "../../../model-repo/backends/kserve-settings.ts";
+import { inspectRepositories } from "../../../model-repo/config/inspect-repository.ts";
 import type { ModelConfig } from "../../../model-repo/config/model-config.ts";
 import type { Parameter } from "../../../proto/inference.ts";
+import { temporaryFiles } from "../../support/temporary-files.ts";
 import { bytes, request, signature, spec } from "../../support/tensors.ts";
 
 const settings = (parameters: Readonly<Record<string, string>>) =>
@@ -53,6 +55,33 @@ describe("settings", () => {
       assert.throws(() => settings(parameters), { code: "INVALID_ARGUMENT", message });
     });
   }
+});
+
+it("validate tells what is wrong with a kserve model, and asks no remote", async (t) => {
+  const tensors =
+    'input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] } output { name: "y" data_type: TYPE_FP32 dims: [ 1 ] }';
+  const target = (value: string) => `parameters { key: "target" value: { string_value: "${value}" } }`;
+  const repository = await temporaryFiles(t, {
+    "bare/1/": "",
+    "bare/config.pbtxt": `backend: "kserve" ${target("nowhere.invalid:8001")}`,
+    "good/1/": "",
+    "good/config.pbtxt": `backend: "kserve" ${tensors} ${target("nowhere.invalid:8001")}`,
+    "wrong/1/": "",
+    "wrong/config.pbtxt": `backend: "kserve" ${tensors} ${target("nowhere.invalid")}`,
+  });
+  const options = { repositories: [repository], autoComplete: true, defaultMaxBatchSize: 4, allowUncertified: false };
+  const { models } = await inspectRepositories({ ...options, coreCount: 1 });
+  const found = models.map(({ name, cannotRunHere, problems }) => [name, cannotRunHere, problems[0]?.text]);
+  assert.deepEqual(found, [
+    ["bare", false, "model 'bare' must list its inputs in config.pbtxt: no model file says them"],
+    ["good", false, undefined],
+    [
+      "wrong",
+      false,
+      "model 'wrong' parameter 'target' is 'nowhere.invalid', expected host:port, several with commas between; the gRPC " +
+        "port, without http://",
+    ],
+  ]);
 });
 
 describe("batches", () => {
