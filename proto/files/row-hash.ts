@@ -26,13 +26,6 @@ export function datasetHash(tensors: readonly Tensor[]): string {
   return hash.digest("hex");
 }
 
-/** SHA-256, in hex, of a set of rows by their hashes; their order does not matter, how often a row occurs does. */
-export function rowSetHash(hashes: readonly string[]): string {
-  return createHash("sha256")
-    .update([...hashes].sort().join("\n"))
-    .digest("hex");
-}
-
 /** By code units, so that no locale decides. */
 function byName(tensors: readonly Tensor[]): Tensor[] {
   return [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
