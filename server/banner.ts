@@ -1,5 +1,6 @@
 /** What a person sees at the start: the table of models, the open ports, how long it took. */
-import type { IndexEntry } from "../model-repo/repository-types.ts";
+import { ServedCascade } from "../model-repo/backends/served-cascade.ts";
+import type { IndexEntry, LoadedModel } from "../model-repo/repository-types.ts";
 
 /** Width of the reason column; longer reasons go on in the next row. */
 const REASON_WIDTH = 100;
@@ -18,6 +19,22 @@ export function modelTable(entries: readonly IndexEntry[]): string {
   const rule = `+${widths.map((width) => "-".repeat(width + 2)).join("+")}+`;
   const [head, ...body] = rows.map((row) => `| ${row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join(" | ")} |`);
   return [rule, head, rule, ...body, rule, ""].join("\n");
+}
+
+/** A line for every operating point whose certificate is not what it promises; "" where there is none. */
+export function certificateLines(models: readonly LoadedModel[]): string {
+  const lines: string[] = [];
+  for (const { name, version, model } of models) {
+    if (!(model instanceof ServedCascade)) continue;
+    const served = model.operatingPoint;
+    for (const [point, { state, reason }] of model.certificates) {
+      if (state === "valid" || (state === "uncertified" && point !== served)) continue;
+      const use = point === served ? "serves" : "does not serve";
+      const text = `${name} version ${version}, operating point ${point} (${use}): certificate ${state}: ${reason}`;
+      lines.push(`Warning: ${printable(text)}\n`);
+    }
+  }
+  return lines.join("");
 }
 
 /** One open port, in Triton's words. */

@@ -1,4 +1,4 @@
-/** The HTTP port: health for probes and balancers; a Prometheus port is one more of these. */
+/** The HTTP port: health for probes and balancers, run-time switches; a Prometheus port is one more of these. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { isEqualSecret } from "./grpc/access.ts";
 import { type EndpointName, listen } from "./listen.ts";
@@ -12,13 +12,27 @@ export interface HttpAnswer {
   readonly body: string;
 }
 
-/** One path that answers GET. */
+/** A request as a route sees it. */
+export interface HttpRequest {
+  readonly method: "GET" | "POST";
+  /** Groups of the route's pattern, percent-decoded; "" for one that did not take part. */
+  readonly groups: readonly string[];
+  /** "" for GET. */
+  readonly body: string;
+}
+
+/** One path, or a pattern of whole paths. */
 export interface HttpRoute {
-  readonly path: string;
+  readonly path: string | RegExp;
+  /** HEAD comes with GET. */
+  readonly methods?: readonly HttpRequest["method"][];
   /** The class under which `--http-restricted-api` finds it; none: never restricted. */
   readonly protocol?: Protocol;
-  answer(): HttpAnswer | Promise<HttpAnswer>;
+  answer(request: HttpRequest): HttpAnswer | Promise<HttpAnswer>;
 }
+
+/** No route takes more than a few names. */
+const MAX_BODY_BYTES = 64 * 1024;
 
 /** `/v2/health/live` and `/v2/health/ready`: 200 or 400 without a body, as Triton. */
 export function healthRoutes(health: ServerHealth): HttpRoute[] {
@@ -84,10 +98,13 @@ async function answerTo(
   routes: readonly HttpRoute[],
   restrictions: Restrictions,
 ): Promise<HttpAnswer> {
-  const path = (request.url ?? "").split("?", 1)[0];
-  const route = routes.find((candidate) => candidate.path === path);
-  if (route === undefined) return failure(404, "Not Found");
-  if (request.method !== "GET" && request.method !== "HEAD") return failure(405, "Method Not Allowed");
+  const path = (request.url ?? "").split("?", 1)[0] ?? "";
+  const found = findRoute(routes, path);
+  if (found === undefined) return failure(404, "Not Found");
+  const { route, groups } = found;
+  const asked = request.method === "HEAD" ? "GET" : request.method;
+  const method = (route.methods ?? ["GET"]).find((candidate) => candidate === asked);
+  if (method === undefined) return failure(405, "Method Not Allowed");
   const required = route.protocol === undefined ? undefined : restrictions.get(route.protocol);
   if (required !== undefined) {
     const given = request.headers[required.key.toLowerCase()];
@@ -95,7 +112,47 @@ async function answerTo(
       return failure(403, `This API is restricted, expecting header '${required.key}'`);
     }
   }
-  return route.answer();
+  const body = method === "POST" ? await readBody(request) : "";
+  if (body === undefined) return failure(413, `the body is longer than ${MAX_BODY_BYTES} bytes`);
+  return route.answer({ method, groups, body });
+}
+
+function findRoute(
+  routes: readonly HttpRoute[],
+  path: string,
+): { readonly route: HttpRoute; readonly groups: readonly string[] } | undefined {
+  for (const route of routes) {
+    if (route.path === path) return { route, groups: [] };
+    const match = typeof route.path === "string" ? null : route.path.exec(path);
+    if (match === null || match[0] !== path) continue;
+    const groups = match.slice(1).map((group: string | undefined) => decoded(group ?? ""));
+    if (groups.every((group) => group !== undefined)) return { route, groups };
+  }
+  return undefined;
+}
+
+/** undefined where the percent signs are broken. */
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    if (error instanceof URIError) return undefined;
+    throw error;
+  }
+}
+
+/** undefined where it is too long; what is left of it is not read. */
+async function readBody(request: IncomingMessage): Promise<string | undefined> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  // A destroyed request would take the connection with it, and the refusal.
+  for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+    if (!(chunk instanceof Uint8Array)) throw new TypeError("a request without encoding gives bytes");
+    bytes += chunk.byteLength;
+    if (bytes > MAX_BODY_BYTES) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
 }
 
 function send(request: IncomingMessage, response: ServerResponse, answer: HttpAnswer): void {
@@ -110,6 +167,11 @@ function empty(status: number): HttpAnswer {
   return { status, contentType: "application/json", body: "" };
 }
 
-function failure(status: number, text: string): HttpAnswer {
-  return { status, contentType: "application/json", body: JSON.stringify({ error: text }) };
+/** A refusal in the form of KServe v2. */
+export function failure(status: number, text: string): HttpAnswer {
+  return json(status, { error: text });
+}
+
+export function json(status: number, value: unknown): HttpAnswer {
+  return { status, contentType: "application/json", body: JSON.stringify(value) };
 }

@@ -3,13 +3,14 @@ import { ModelRepository } from "../model-repo/repository.ts";
 import type { IndexEntry, StartReport } from "../model-repo/repository-types.ts";
 import { InferenceError } from "../proto/errors.ts";
 import { SystemClock } from "../scheduler/clock.ts";
-import { modelTable, portLine, printable, readyLine } from "./banner.ts";
+import { certificateLines, modelTable, portLine, printable, readyLine } from "./banner.ts";
 import { MachineMeter } from "./cpu-usage.ts";
 import { GrpcServer } from "./grpc/grpc-server.ts";
 import { reporter } from "./grpc/services.ts";
 import { HttpServer, healthRoutes } from "./http-server.ts";
 import { openLog, type ServerLog } from "./log.ts";
 import { metricsRoute, processUsage } from "./metrics.ts";
+import { operatingPointRoute } from "./operating-point.ts";
 import type { Restrictions } from "./options/restriction.ts";
 import type { HttpOptions, MetricsOptions, ServeOptions } from "./options/serve-options.ts";
 import type { ServerHealth } from "./served-repository.ts";
@@ -75,6 +76,7 @@ export async function startServer(options: ServeOptions, output: Output): Promis
     const report = await repository.start();
     models = report.entries;
     output.stdout(modelTable(models));
+    output.stdout(certificateLines([...repository.loaded()]));
     state.acceptStart(report);
     await state.open(output);
   } catch (error) {
@@ -157,7 +159,8 @@ class ServerState implements ServerHealth {
 
   #openHttp(http: HttpOptions): Promise<HttpServer> {
     const name = { what: "HTTP", portFlag: "--http-port", addressFlag: "--http-address" };
-    return HttpServer.start(http, name, healthRoutes(this), http.restrictions, reporter(this.log));
+    const routes = [...healthRoutes(this), operatingPointRoute(this.#repository, this.log)];
+    return HttpServer.start(http, name, routes, http.restrictions, reporter(this.log));
   }
 
   #openMetrics(metrics: MetricsOptions): Promise<HttpServer> {

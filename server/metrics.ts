@@ -1,9 +1,11 @@
-/** The Prometheus text of one scrape: Triton's nv_* families, read from the models' own counters; nothing runs per request. */
+/** The Prometheus text of one scrape: Triton's nv_* families and ours, read from the models' own counters; nothing runs per request. */
 import { Counter, Gauge, Registry } from "prom-client";
 import type { LoadedModel } from "../model-repo/repository-types.ts";
 import { FAILURE_REASONS, type ModelStatistics } from "../scheduler/statistics.ts";
+import { addCascadeMetrics } from "./cascade-metrics.ts";
 import type { MachineUsage } from "./cpu-usage.ts";
 import type { HttpRoute } from "./http-server.ts";
+import { labelsOf } from "./metric-labels.ts";
 
 const US_PER_MS = 1000;
 
@@ -75,6 +77,7 @@ export interface Scrape {
 export function renderMetrics(scrape: Scrape): Promise<string> {
   const registry = new Registry();
   addModelMetrics(registry, scrape.models);
+  addCascadeMetrics(registry, scrape.models);
   if (scrape.machine !== undefined) addMachineMetrics(registry, scrape.machine);
   gauge(
     registry,
@@ -140,15 +143,6 @@ function addModelMetrics(registry: Registry, models: readonly LoadedModel[]): vo
     pending.set(labels, statistics.pendingRequestCount);
     loadSeconds.set(labels, loaded.loadSeconds);
   }
-}
-
-/** Tag names become label names, which know letters, digits and underscores only. */
-function labelsOf({ name, version, config }: LoadedModel): Record<string, string> {
-  const tags = Object.entries(config.metric_tags).map(([tag, value]) => [
-    `_${tag.replace(/[^A-Za-z0-9_]/g, "_")}`,
-    value,
-  ]);
-  return { ...Object.fromEntries(tags), model: name, version };
 }
 
 function addMachineMetrics(registry: Registry, machine: MachineUsage): void {

@@ -2,22 +2,21 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceError } from "../../proto/errors.ts";
-import type { CascadeFile, OperatingPoint } from "../../proto/files/cascade-file.ts";
+import type { CascadeFile } from "../../proto/files/cascade-file.ts";
 import { policyHash } from "../../proto/files/policy-hash.ts";
 import { parseCascadeFile } from "../../proto/files/read-cascade-file.ts";
 import { CascadeModel } from "../../scheduler/cascade/cascade-model.ts";
+import { lastLevelOnlyPoint } from "../../scheduler/cascade/policy.ts";
 import type { Model } from "../../scheduler/model.ts";
-import type { ModelConfig } from "../config/model-config.ts";
 import { toSignature } from "../config/signature.ts";
 import type { Backend, LoadContext } from "./backend.ts";
+import { type CascadeParameters, readCascadeParameters } from "./cascade-parameters.ts";
+import { GOLDEN_FILE, notCompared, replayGoldenFile } from "./certificate-golden.ts";
+import { levelIdentity } from "./certificate-level.ts";
+import { type CertificateFinding, certificateFindings } from "./certificate-state.ts";
+import { ServedCascade } from "./served-cascade.ts";
 
 const CASCADE_FILE = "cascade.json";
-
-/** Settings of config.pbtxt `parameters` that change how a cascade operates. */
-const KNOWN_PARAMETERS = ["operating_point", "on_level_failure"];
-
-/** Whether an operating point's promise holds for the policy as it stands. */
-export type CertificateState = "uncertified" | "void" | "unverified";
 
 export const cascadeBackend: Backend = {
   load: loadCascade,
@@ -28,34 +27,48 @@ export const cascadeBackend: Backend = {
 };
 
 /** Wires the cascade over the loaded levels; rejects with what does not fit, naming file or level. */
-async function loadCascade(context: LoadContext): Promise<Model> {
+async function loadCascade(context: LoadContext): Promise<ServedCascade> {
   const { config } = context.resolved;
-  const file = await readCascade(context.versionDirectory);
-  const states = new Map(file.operatingPoints.map((point) => [point.name, certificateState(file, point)]));
-  const configured = readParameters(config);
-  const operatingPoint = configured ?? file.default;
-  if (configured === undefined && states.get(operatingPoint) !== "unverified" && !context.allowUncertified) {
-    throw new InferenceError(
-      "INVALID_ARGUMENT",
-      `cascade '${config.name}': the default operating point '${operatingPoint}' is ${states.get(operatingPoint)}: ` +
-        `certify it, or choose it knowingly with parameters { key: "operating_point" value: { string_value: ` +
-        `"${operatingPoint}" } } in config.pbtxt or --allow-uncertified`,
+  const read = await readCascade(context.versionDirectory);
+  const parameters = readCascadeParameters(config, read);
+  const models = read.levels.map((level) => context.lookup(level.model, level.version));
+  const signature = toSignature(config, context.version);
+  const { onLevelFailure, deadlineEscalation, shadowShare, onDrift } = parameters;
+  const fixed = { signature, models, onLevelFailure, deadlineEscalation, shadowShare, onDrift, clock: context.clock };
+  // Wired once before anything is compared: levels that do not fit are the clearer complaint.
+  const { gears } = parameters;
+  new CascadeModel({ ...fixed, file: read, gears, operatingPoint: read.default, selectablePoints: new Set() });
+  const certificates = await findCertificates(context, read, models);
+  const start = startPoint(context, read, parameters, certificates);
+  const file = start === undefined ? withLastLevelPoint(read) : read;
+  const operatingPoint = start ?? lastLevelOnlyPoint(file.levels.length).name;
+  const selectable = selectablePoints(context, file, operatingPoint, certificates);
+  const { replaced, log } = context;
+  const before = replaced instanceof ServedCascade ? replaced : undefined;
+  const cascade = new CascadeModel({
+    ...fixed,
+    file,
+    // Without a certificate for the default, load chooses no cheaper point either.
+    gears: start === undefined ? [] : gears,
+    operatingPoint,
+    selectablePoints: selectable,
+    ...(before === undefined ? {} : { driftState: before.cascade.driftState }),
+    onDriftAlarm: ({ detector, text }) => {
+      const fields = { model: config.name, version: context.version, detector, onDrift };
+      log.warn(fields, `model '${config.name}': drift: ${text}; its certificates are void from now on`);
+    },
+  });
+  const served = new ServedCascade({ cascade, file, certificates, operatingPoint, selectable });
+  for (const [point, finding] of certificates) logFinding(context, point, finding);
+  if (start === undefined) {
+    log.warn(
+      { model: config.name, version: context.version, operatingPoint },
+      `model '${config.name}': the certificate of the default operating point '${file.default}' is void, so the last ` +
+        "level answers alone: calibrate again, or choose a point knowingly in config.pbtxt or by --allow-uncertified",
     );
   }
-  const model = new CascadeModel({
-    signature: toSignature(config, context.version),
-    file,
-    models: file.levels.map((level) => context.lookup(level.model, level.version)),
-    operatingPoint,
-    selectablePoints: new Set(
-      file.operatingPoints
-        .map((point) => point.name)
-        .filter((name) => name === operatingPoint || context.allowUncertified || states.get(name) === "unverified"),
-    ),
-    clock: context.clock,
-  });
-  for (const [point, state] of states) logState(context, point, state);
-  return model;
+  if (before !== undefined) takeOver(context, before, served);
+  return served;
 }
 
 async function readCascade(versionDirectory: string): Promise<CascadeFile> {
@@ -69,39 +82,113 @@ async function readCascade(versionDirectory: string): Promise<CascadeFile> {
   return parseCascadeFile(text, path);
 }
 
+/** Compares what the certificates were computed for with what is loaded; without certificates there is nothing to do. */
+async function findCertificates(
+  context: LoadContext,
+  file: CascadeFile,
+  models: readonly Model[],
+): Promise<ReadonlyMap<string, CertificateFinding>> {
+  if (file.operatingPoints.every((point) => point.certificate === null)) {
+    return certificateFindings(file, [], notCompared(""));
+  }
+  const levels = await Promise.all(
+    models.map((model, k) => {
+      const { model: name = "", version = "" } = file.levels[k] ?? {};
+      return levelIdentity(model, context.directoryOf?.(name, version));
+    }),
+  );
+  const golden = context.offline
+    ? notCompared("the golden rows are replayed when the cascade is served")
+    : await replayGoldenFile(join(context.versionDirectory, GOLDEN_FILE), {
+        file,
+        signature: toSignature(context.resolved.config, context.version),
+        models,
+        clock: context.clock,
+      });
+  return certificateFindings(file, levels, golden);
+}
+
 /**
- * A certificate is void when the policy differs from the one it was computed for. Otherwise it stays unverified: the
- * hashes of the levels and the golden rows, which would make it valid, are not compared.
+ * The point to begin with. Consent (the configuration names it, or --allow-uncertified) is enough for any. Without it a
+ * default that is valid or unverified serves; one that never had a certificate is refused; one whose certificate is void
+ * gives way to the last level (undefined), so that a changed level neither stops the service nor breaks a promise.
  */
-function certificateState(file: CascadeFile, point: OperatingPoint): CertificateState {
-  if (point.certificate === null) return "uncertified";
-  return point.certificate.policyHash === policyHash(file, point) ? "unverified" : "void";
+function startPoint(
+  { allowUncertified, resolved: { config } }: LoadContext,
+  file: CascadeFile,
+  parameters: CascadeParameters,
+  certificates: ReadonlyMap<string, CertificateFinding>,
+): string | undefined {
+  if (parameters.operatingPoint !== undefined) return parameters.operatingPoint;
+  const state = certificates.get(file.default)?.state;
+  if (allowUncertified || state === "valid" || state === "unverified") return file.default;
+  if (state === "void") return undefined;
+  throw new InferenceError(
+    "INVALID_ARGUMENT",
+    `cascade '${config.name}': the default operating point '${file.default}' is uncertified: certify it, or choose it ` +
+      `knowingly with parameters { key: "operating_point" value: { string_value: "${file.default}" } } in config.pbtxt ` +
+      "or --allow-uncertified",
+  );
 }
 
-function logState(context: LoadContext, point: string, state: CertificateState): void {
-  const fields = { model: context.resolved.config.name, version: context.version, operatingPoint: point, state };
-  if (state === "void") {
-    context.log.warn(fields, "the policy was changed after certification: the certificate of this point is void");
+/** The cascade with a point that asks the last level only; one of that name that is there already stays. */
+function withLastLevelPoint(file: CascadeFile): CascadeFile {
+  const point = lastLevelOnlyPoint(file.levels.length);
+  if (file.operatingPoints.some(({ name }) => name === point.name)) return file;
+  return { ...file, operatingPoints: [...file.operatingPoints, point] };
+}
+
+/** What may be chosen while the server runs: where it begins, what nothing speaks against, or anything by flag. */
+function selectablePoints(
+  { allowUncertified }: LoadContext,
+  file: CascadeFile,
+  operatingPoint: string,
+  certificates: ReadonlyMap<string, CertificateFinding>,
+): ReadonlySet<string> {
+  const names = file.operatingPoints.map((point) => point.name);
+  return new Set(
+    names.filter((name) => {
+      const state = certificates.get(name)?.state;
+      return name === operatingPoint || allowUncertified || state === "valid" || state === "unverified";
+    }),
+  );
+}
+
+function logFinding(context: LoadContext, operatingPoint: string, { state, reason }: CertificateFinding): void {
+  const { name } = context.resolved.config;
+  const fields = { model: name, version: context.version, operatingPoint, state };
+  if (state === "valid" || state === "uncertified") {
+    context.log.info(fields, `operating point '${operatingPoint}' is ${state}`);
+    return;
+  }
+  context.log.warn(
+    { ...fields, reason },
+    `model '${name}': the certificate of operating point '${operatingPoint}' is ${state}: ${reason}`,
+  );
+}
+
+/**
+ * A reload goes on at the point that somebody chose while the version before ran, where that point is still the same and
+ * the configuration begins where it began.
+ */
+function takeOver({ log, version }: LoadContext, before: ServedCascade, served: ServedCascade): void {
+  const chosen = before.chosenPoint;
+  if (chosen === undefined) return;
+  const fields = { model: served.signature.name, version, operatingPoint: chosen };
+  const isSame = pointHash(before.file, chosen) === pointHash(served.file, chosen);
+  if (isSame && before.startPoint === served.startPoint && served.selectable.has(chosen)) {
+    served.choose(chosen);
+    log.info(fields, `goes on at operating point '${chosen}', chosen before the reload`);
   } else {
-    context.log.info(fields, `operating point is ${state}`);
+    log.warn(
+      fields,
+      `begins at operating point '${served.startPoint}': '${chosen}', chosen before the reload, is another point now, ` +
+        "may not be chosen, or the configuration was changed",
+    );
   }
 }
 
-/** The configured operating point, if any; refuses settings that would have no effect. */
-function readParameters(config: ModelConfig): string | undefined {
-  for (const [key, parameter] of Object.entries(config.parameters)) {
-    if (!KNOWN_PARAMETERS.includes(key)) {
-      throw new InferenceError(
-        "INVALID_ARGUMENT",
-        `cascade '${config.name}': parameter '${key}' is not served yet; served: ${KNOWN_PARAMETERS.join(", ")}`,
-      );
-    }
-    if (key === "on_level_failure" && parameter.string_value !== "fail") {
-      throw new InferenceError(
-        "INVALID_ARGUMENT",
-        `cascade '${config.name}': on_level_failure '${parameter.string_value}' is not served yet; served: fail`,
-      );
-    }
-  }
-  return config.parameters["operating_point"]?.string_value;
+function pointHash(file: CascadeFile, name: string): string | undefined {
+  const point = file.operatingPoints.find((candidate) => candidate.name === name);
+  return point && policyHash(file, point);
 }

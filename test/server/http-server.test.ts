@@ -1,7 +1,7 @@
 /** The HTTP port: health, restrictions, everything else. */
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { HttpServer, healthRoutes } from "../../server/http-server.ts";
+import { type HttpRequest, HttpServer, healthRoutes } from "../../server/http-server.ts";
 import { parseRestrictions, type Restrictions } from "../../server/options/restriction.ts";
 
 const NAME = { what: "HTTP", portFlag: "--http-port", addressFlag: "--http-address" };
@@ -12,6 +12,11 @@ async function start(t: TestContext, restrictions: Restrictions = new Map()) {
   const routes = [
     ...healthRoutes({ isLive: () => health.live, isReady: () => health.ready }),
     { path: "/broken", answer: () => Promise.reject(new Error("/secret/path")) },
+    {
+      path: /^\/echo\/([^/]+)(?:\/(\d+))?$/,
+      methods: ["GET", "POST"] as const,
+      answer: (request: HttpRequest) => ({ status: 200, contentType: "text/plain", body: JSON.stringify(request) }),
+    },
   ];
   const reported: unknown[] = [];
   const server = await HttpServer.start(LOCAL, NAME, routes, restrictions, (error) => reported.push(error));
@@ -68,4 +73,15 @@ test("a port in use, an address of somebody else: one line that says what to do"
     HttpServer.start(foreign, NAME, [], new Map(), () => undefined),
     /--http-address/,
   );
+});
+
+test("a pattern gives its groups, POST its body, within bounds", async (t) => {
+  const { get } = await start(t);
+  assert.deepEqual(await get("/echo/a%20b"), [200, '{"method":"GET","groups":["a b",""],"body":""}']);
+  const posted = await get("/echo/a/7", { method: "POST", body: "hi" });
+  assert.deepEqual(posted, [200, '{"method":"POST","groups":["a","7"],"body":"hi"}']);
+  assert.equal((await get("/echo/%zz"))[0], 404);
+  assert.equal((await get("/echo/a", { method: "PUT" }))[0], 405);
+  const tooLong = await get("/echo/a", { method: "POST", body: "x".repeat(1 << 17) });
+  assert.deepEqual(tooLong, [413, '{"error":"the body is longer than 65536 bytes"}']);
 });

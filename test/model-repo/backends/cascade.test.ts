@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import type { LoadContext } from "../../../model-repo/backends/backend.ts";
 import { cascadeBackend } from "../../../model-repo/backends/cascade.ts";
+import { levelHash } from "../../../model-repo/backends/certificate-hash.ts";
+import { ServedCascade } from "../../../model-repo/backends/served-cascade.ts";
 import { policyHash } from "../../../proto/files/policy-hash.ts";
 import { parseCascadeFile } from "../../../proto/files/read-cascade-file.ts";
 import { BatchedModel } from "../../../scheduler/batched-model.ts";
@@ -25,7 +27,7 @@ function parameter(key: string, value: string): string {
 const CONFIDENCE = { function: "max_prob", kind: "logits", outputs: { scores: "scores" } };
 
 /** cascade.json of two levels with one point; `certified` gives it a certificate for this policy hash. */
-function cascadeJson(certified?: string): string {
+function cascadeJson(certified?: string, overrides: object = {}): string {
   return JSON.stringify({
     formatVersion: 1,
     levels: [
@@ -36,7 +38,14 @@ function cascadeJson(certified?: string): string {
       { name: "AP", gates: [{ accept: 0.9 }], certificate: certified === undefined ? null : certificate(certified) },
     ],
     default: "AP",
+    ...overrides,
   });
+}
+
+async function load(context: LoadContext): Promise<ServedCascade> {
+  const model = await cascadeBackend.load(context);
+  assert.ok(model instanceof ServedCascade);
+  return model;
 }
 
 interface Logged {
@@ -117,15 +126,75 @@ describe("cascade backend", () => {
     await cascadeBackend.load(allowed.context);
   });
 
-  it("takes a certificate for this very policy without consent, and voids it for any other", async (test) => {
-    const matching = await setUp(test, { json: cascadeJson(hashOf(cascadeJson())) });
-    await cascadeBackend.load(matching.context);
-    assert.equal(matching.logged[0]?.fields["state"], "unverified");
-    const changed = await setUp(test, { json: cascadeJson("sha256:other"), allowUncertified: true });
-    await cascadeBackend.load(changed.context);
-    assert.deepEqual([changed.logged[0]?.level, changed.logged[0]?.fields["state"]], ["warn", "void"]);
-    const refused = await setUp(test, { json: cascadeJson("sha256:other") });
-    await assert.rejects(cascadeBackend.load(refused.context), /is void/);
+  it("serves a point that nothing speaks against, and says what was not compared", async (test) => {
+    const { context, logged } = await setUp(test, { json: cascadeJson(hashOf(cascadeJson())) });
+    const model = await load(context);
+    assert.deepEqual([logged[0]?.level, logged[0]?.fields["state"]], ["warn", "unverified"]);
+    assert.match(String(logged[0]?.fields["reason"]), /does not say which models were calibrated/);
+    assert.deepEqual([model.operatingPoint, [...model.selectable]], ["AP", ["AP"]]);
+  });
+
+  it("answers from the last level alone where the default's certificate is void, with consent from the default", async (test) => {
+    const { context, logged } = await setUp(test, { json: cascadeJson("sha256:other") });
+    const model = await load(context);
+    assert.equal(model.certificates.get("AP")?.state, "void");
+    assert.deepEqual([model.operatingPoint, [...model.selectable]], ["last-level-only", ["last-level-only"]]);
+    assert.deepEqual(
+      logged.map(({ level, fields }) => [level, fields["operatingPoint"]]),
+      [
+        ["warn", "AP"],
+        ["warn", "last-level-only"],
+      ],
+    );
+    const allowed = await setUp(test, { json: cascadeJson("sha256:other"), allowUncertified: true });
+    assert.equal((await load(allowed.context)).operatingPoint, "AP");
+    const config = `${CONFIG} ${parameter("operating_point", "AP")}`;
+    const configured = await setUp(test, { json: cascadeJson("sha256:other"), config });
+    assert.equal((await load(configured.context)).operatingPoint, "AP");
+  });
+
+  it("compares the files of its levels with what was calibrated", async (test) => {
+    const found = async (hash: string) => {
+      const files = await temporaryFiles(test, { "model.onnx": "giant" });
+      const calibration = {
+        levelHashes: [await levelHash(files), hash === "same" ? await levelHash(files) : hash],
+        provider: "cpu",
+        createdAt: "2026-01-01T00:00:00Z",
+        command: "test",
+      };
+      const json = cascadeJson(hashOf(cascadeJson()), { calibration });
+      const { context } = await setUp(test, { json });
+      const model = await load({ ...context, directoryOf: () => files, offline: true });
+      return model.certificates.get("AP");
+    };
+    assert.deepEqual(await found("same"), {
+      state: "unverified",
+      reason: "the golden rows are replayed when the cascade is served",
+    });
+    assert.match(
+      (await found("sha256:other"))?.reason ?? "",
+      /level 1 \('giant'\) is not the model that was calibrated/,
+    );
+  });
+
+  it("a reload goes on at the point that was chosen, while that is the same point", async (test) => {
+    const points = (accept: number) => ({
+      operatingPoints: [
+        { name: "AP", gates: [{ accept: 0.9 }] },
+        { name: "EO", gates: [{ accept }] },
+      ],
+    });
+    const { context } = await setUp(test, { json: cascadeJson(undefined, points(0.5)), allowUncertified: true });
+    const first = await load(context);
+    first.choose("EO");
+    const again = await load({ ...context, replaced: first });
+    assert.deepEqual([again.operatingPoint, again.chosenPoint], ["EO", "EO"]);
+    const changed = await setUp(test, { json: cascadeJson(undefined, points(0.4)), allowUncertified: true });
+    assert.equal((await load({ ...changed.context, replaced: again })).operatingPoint, "AP");
+    assert.equal(changed.logged.at(-1)?.level, "warn");
+    const config = `${CONFIG} ${parameter("operating_point", "AP")}`;
+    const edited = await setUp(test, { json: cascadeJson(undefined, points(0.5)), config });
+    assert.equal((await load({ ...edited.context, replaced: again })).operatingPoint, "AP");
   });
 
   it("names its levels for the order of loading", async (test) => {
@@ -142,14 +211,9 @@ describe("cascade backend", () => {
       /no operating point 'EO'; there are: AP/,
     ],
     [
-      "settings without effect",
-      { json: cascadeJson(), config: `${CONFIG} ${parameter("shadow_share", "0.01")}` },
-      /parameter 'shadow_share' is not served yet/,
-    ],
-    [
-      "a failure policy it does not know",
-      { json: cascadeJson(), config: `${CONFIG} ${parameter("on_level_failure", "degrade")}` },
-      /on_level_failure 'degrade' is not served yet; served: fail/,
+      "settings it does not know",
+      { json: cascadeJson(), config: `${CONFIG} ${parameter("shadow_shar", "0.01")}` },
+      /unknown parameter 'shadow_shar'; did you mean "shadow_share"/,
     ],
   ];
   for (const [title, options, message] of refusals) {
