@@ -1,81 +1,11 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { InferenceError } from "../../../proto/errors.ts";
-import type { CascadeLevel, OperatingPoint } from "../../../proto/files/cascade-file.ts";
-import type { InferenceRequest, Parameter } from "../../../proto/inference.ts";
-import { BatchedModel } from "../../../scheduler/batched-model.ts";
 import { Cancellation } from "../../../scheduler/cancellation.ts";
-import { CascadeModel } from "../../../scheduler/cascade/cascade-model.ts";
-import { VirtualClock } from "../../../scheduler/clock.ts";
-import type { ModelSignature } from "../../../scheduler/signature.ts";
-import { cascadeFile, confidentAs, gate, level, point } from "../../support/cascades.ts";
-import { bytes, floats, fp32, integers, request, signature, spec } from "../../support/tensors.ts";
-import { type Answer, TimedInstance } from "../../support/timed-instance.ts";
-
-const INPUTS = [spec("x", [3])];
-const SCORES = [spec("scores", [2])];
-const OWN_OUTPUTS = [spec("CASCADE_LEVEL", [1], "INT32"), spec("CASCADE_CONFIDENCE", [1])];
-const QUEUE = { maxQueueSize: 0, serverQueueBound: 0, defaultTimeoutMs: 0, allowTimeoutOverride: false };
-
-interface SetUp {
-  readonly points?: readonly OperatingPoint[];
-  readonly selectable?: readonly string[];
-  readonly levels?: readonly CascadeLevel[];
-  readonly answers?: readonly Answer[];
-  readonly levelSignature?: Partial<ModelSignature>;
-  readonly signature?: Partial<ModelSignature>;
-}
-
-/** A cascade of three levels "xs", "m" and "l", 10 ms a batch, no batching delay. */
-function setUp(options: SetUp = {}) {
-  const clock = new VirtualClock();
-  const names = ["xs", "m", "l"];
-  const instances = names.map((_, k) => new TimedInstance(clock, 10, options.answers?.[k] ?? confidentAs(k)));
-  const models = names.map((name, k) => {
-    const maxBatchSize = options.levelSignature?.maxBatchSize ?? 8;
-    return new BatchedModel({
-      signature: signature({ name, inputs: INPUTS, outputs: SCORES, maxBatchSize, ...options.levelSignature }),
-      instances: [instances[k] as TimedInstance],
-      batching:
-        maxBatchSize > 0
-          ? { maxBatchSize, preferredBatchSizes: [maxBatchSize], maxQueueDelayMs: 0, preserveOrdering: false }
-          : null,
-      queuePolicy: QUEUE,
-      clock,
-    });
-  });
-  const points = options.points ?? [point("AP", [gate(0.9), gate(0.8)])];
-  const file = cascadeFile(options.levels ?? names.map((name) => level(name)), points);
-  const cascade = new CascadeModel({
-    signature: signature({
-      name: "c",
-      maxBatchSize: 16,
-      inputs: INPUTS,
-      outputs: [...SCORES, ...OWN_OUTPUTS],
-      ...options.signature,
-    }),
-    file,
-    models,
-    operatingPoint: file.default,
-    selectablePoints: new Set(options.selectable ?? [file.default]),
-    clock,
-  });
-  const [xs, m, l] = instances as [TimedInstance, TimedInstance, TimedInstance];
-  return { clock, cascade, xs, m, l };
-}
-
-/** A request whose row i has the confidences rows[i] at the levels. */
-function ask(id: string, rows: readonly (readonly number[])[], overrides: Partial<InferenceRequest> = {}) {
-  return request({ id, modelName: "c", inputs: [fp32("x", [rows.length, 3], rows.flat())], ...overrides });
-}
-
-function parameters(entries: Record<string, Parameter>): Map<string, Parameter> {
-  return new Map(Object.entries(entries));
-}
-
-const EASY = [0.95, 0.5, 0.5];
-const MEDIUM = [0.6, 0.85, 0.5];
-const HARD = [0.6, 0.7, 0.55];
+import { confidentAs, gate, level, point } from "../../support/cascades.ts";
+import { bytes, floats, integers, spec } from "../../support/tensors.ts";
+import type { Answer } from "../../support/timed-instance.ts";
+import { ask, EASY, HARD, MEDIUM, parameters, SCORES, type SetUp, setUp } from "./three-levels.ts";
 
 describe("routing", () => {
   it("answers each row at the level that is sure, in the order of the request", async () => {
@@ -351,6 +281,7 @@ describe("failures", () => {
     await answer;
     assert.equal(m.batches.length, 0);
     assert.equal(cascade.statistics.failures.CANCELED, 1);
+    assert.deepEqual(cascade.cascadeStatistics.cancelledRows, [1, 0, 0]);
   });
 
   it("answers what is in hand before it closes", async () => {

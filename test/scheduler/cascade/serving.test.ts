@@ -1,0 +1,281 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { InferenceError } from "../../../proto/errors.ts";
+import type { OperatingPoint } from "../../../proto/files/cascade-file.ts";
+import { Cancellation } from "../../../scheduler/cancellation.ts";
+import type { DriftAlarm } from "../../../scheduler/cascade/drift.ts";
+import { lastLevelOnlyPoint } from "../../../scheduler/cascade/policy.ts";
+import { certificate, expectation, gate, level, point } from "../../support/cascades.ts";
+import { floats, integers } from "../../support/tensors.ts";
+import { ask, EASY, HARD, MEDIUM, parameters, setUp } from "./three-levels.ts";
+
+const GONE = new InferenceError("UNAVAILABLE", "the level is gone");
+const DEGRADED = { kind: "bool", value: true };
+/** The last level answers class 1 where the first says 0. */
+const EASY_BUT_WRONG = [0.95, 0.5, 0.1];
+
+describe("failure of a level", () => {
+  it("leaves rows the best answer they have, marked and counted, where it may degrade", async () => {
+    const { clock, cascade, l } = setUp({ serving: { onLevelFailure: "degrade" } });
+    l.failure = GONE;
+    const answer = cascade.infer(ask("a", [HARD, EASY, MEDIUM]));
+    await clock.advance(100);
+    const { outputs, parameters: said } = await answer;
+    assert.deepEqual(integers(outputs[1]), [1, 0, 1]);
+    assert.deepEqual(
+      floats(outputs[0]).map((value) => value.toFixed(2)),
+      ["0.30", "0.70", "0.95", "0.05", "0.15", "0.85"],
+    );
+    assert.deepEqual(
+      floats(outputs[2]).map((value) => value.toFixed(2)),
+      ["0.70", "0.95", "0.85"],
+    );
+    assert.deepEqual(said.get("cascade_degraded"), DEGRADED);
+    assert.deepEqual(said.get("cascade_rows_per_level"), { kind: "string", value: "1,2,0" });
+    assert.equal(cascade.cascadeStatistics.degradedRows, 1);
+    assert.equal(cascade.cascadeStatistics.escalations.level_failure, 1);
+  });
+
+  it("degrades only the part of a large request that failed", async () => {
+    const { clock, cascade, m } = setUp({
+      serving: { onLevelFailure: "degrade" },
+      levelSignature: { maxBatchSize: 1 },
+    });
+    const answer = cascade.infer(ask("a", [MEDIUM, MEDIUM, MEDIUM]));
+    await clock.advance(25);
+    m.failure = GONE; // the first row was answered at 20 ms
+    await clock.advance(10);
+    m.failure = undefined;
+    await clock.advance(100);
+    assert.deepEqual(integers((await answer).outputs[1]), [1, 0, 1]);
+  });
+
+  it("fails rows without any answer, and never degrades what the client gave up", async () => {
+    const { clock, cascade, xs, m } = setUp({ serving: { onLevelFailure: "degrade" } });
+    xs.failure = GONE;
+    const failed = assert.rejects(cascade.infer(ask("a", [EASY])), { code: "UNAVAILABLE" });
+    await clock.advance(100);
+    await failed;
+    xs.failure = undefined;
+    const cancellation = new Cancellation();
+    const cancelled = assert.rejects(cascade.infer(ask("b", [MEDIUM, EASY]), cancellation), { code: "CANCELLED" });
+    await clock.advance(15);
+    cancellation.cancel(new InferenceError("CANCELLED", ""));
+    await clock.advance(100);
+    await cancelled;
+    assert.equal(m.batches.length, 1);
+    assert.deepEqual(cascade.cascadeStatistics.cancelledRows, [0, 1, 0]);
+    assert.equal(cascade.cascadeStatistics.degradedRows, 0);
+  });
+
+  it("asks no further level once a part of the request has failed it", async () => {
+    const { clock, cascade, xs, m } = setUp({ levelSignature: { maxBatchSize: 1 } });
+    xs.failure = GONE;
+    const failed = assert.rejects(cascade.infer(ask("a", [MEDIUM, MEDIUM])), { code: "UNAVAILABLE" });
+    await clock.advance(10);
+    xs.failure = undefined;
+    await clock.advance(100);
+    await failed;
+    assert.equal(m.batches.length, 0);
+  });
+});
+
+describe("deadlines", () => {
+  /** Every level has been measured at 10 ms. */
+  async function measured(onLevelFailure: "fail" | "degrade", deadlineEscalation = true) {
+    const set = setUp({ serving: { onLevelFailure, deadlineEscalation } });
+    const warm = set.cascade.infer(ask("warm", [HARD]));
+    await set.clock.advance(10_000);
+    await warm;
+    return set;
+  }
+
+  it("sends rows straight to the last level when the way through the next takes too long", async () => {
+    const { clock, cascade, m } = await measured("fail");
+    const answer = cascade.infer(ask("a", [HARD, EASY]), new Cancellation(clock.now() + 25));
+    await clock.advance(100);
+    assert.deepEqual(integers((await answer).outputs[1]), [2, 0]);
+    assert.deepEqual(m.batchIds, ["warm"]);
+    assert.equal(cascade.cascadeStatistics.escalations.deadline, 1);
+  });
+
+  it("takes the usual way with time enough, with no deadline, or where it is off", async () => {
+    for (const [on, leftMs] of [
+      [true, 30],
+      [true, Number.POSITIVE_INFINITY],
+      [false, 25],
+    ] as const) {
+      const { clock, cascade, m } = await measured("fail", on);
+      const answer = cascade.infer(ask("a", [HARD]), new Cancellation(clock.now() + leftMs));
+      await clock.advance(100);
+      await answer;
+      assert.deepEqual(m.batchIds, ["warm", "a"]);
+    }
+  });
+
+  it("fails, or degrades, when no level left can answer in time", async () => {
+    const failing = await measured("fail");
+    const failed = assert.rejects(failing.cascade.infer(ask("a", [HARD]), new Cancellation(failing.clock.now() + 15)), {
+      code: "DEADLINE_EXCEEDED",
+      message: /no further level of cascade 'c' can answer before the deadline/,
+    });
+    await failing.clock.advance(100);
+    await failed;
+    const { clock, cascade, l } = await measured("degrade");
+    const answer = cascade.infer(ask("a", [HARD, EASY]), new Cancellation(clock.now() + 15));
+    await clock.advance(100);
+    assert.deepEqual(integers((await answer).outputs[1]), [0, 0]);
+    assert.deepEqual((await answer).parameters.get("cascade_degraded"), DEGRADED);
+    assert.equal(cascade.cascadeStatistics.degradedRows, 1);
+    assert.equal(l.batches.length, 1);
+  });
+});
+
+describe("operating point", () => {
+  it("is switched at run time, and seen in every response", async () => {
+    const points = [point("AP", [gate(0.9), gate(0.8)]), point("EO", [gate(0.5), gate(0.5)])];
+    const { clock, cascade } = setUp({ points, selectable: ["AP", "EO"] });
+    cascade.setOperatingPoint("EO");
+    assert.equal(cascade.operatingPoint, "EO");
+    const answer = cascade.infer(ask("a", [MEDIUM]));
+    await clock.advance(100);
+    assert.deepEqual((await answer).parameters.get("cascade_operating_point"), { kind: "string", value: "EO" });
+    assert.deepEqual(integers((await answer).outputs[1]), [0]);
+    assert.throws(() => cascade.setOperatingPoint("none"), { code: "INVALID_ARGUMENT" });
+  });
+
+  it("is cheaper while rows wait long for the last level", async () => {
+    const cheap = { ...point("cheap", [gate(0), gate(0)]), expected: expectation() };
+    const points = [point("AP", [gate(0.9), gate(0.8)]), cheap];
+    const { clock, cascade } = setUp({
+      points,
+      levelSignature: { maxBatchSize: 1 },
+      serving: { gears: [{ queueDelayMs: 100, point: "cheap" }] },
+    });
+    const burst = cascade.infer(ask("a", new Array<number[]>(16).fill(HARD)));
+    await clock.advance(400);
+    await burst;
+    const slow = Array.from({ length: 2 }, (_, i) => cascade.infer(ask(`b${i}`, new Array<number[]>(16).fill(HARD))));
+    await clock.advance(20_000);
+    await Promise.all(slow);
+    assert.equal(cascade.gear, 0);
+    const last = parameters({ cascade_min_level: { kind: "int64", value: 2n } });
+    const queue = cascade.infer(ask("q", new Array<number[]>(16).fill(HARD), { parameters: last }));
+    await clock.advance(115);
+    const answer = cascade.infer(ask("c", [HARD]));
+    await clock.advance(400);
+    assert.deepEqual((await answer).parameters.get("cascade_operating_point"), { kind: "string", value: "cheap" });
+    assert.equal(cascade.gear, 1);
+    await queue;
+  });
+
+  it("does not run levels whose answers cannot matter", async () => {
+    const { clock, cascade, xs, m, l } = setUp({ points: [lastLevelOnlyPoint(3)] });
+    const answer = cascade.infer(ask("a", [EASY, HARD]));
+    await clock.advance(100);
+    assert.deepEqual(integers((await answer).outputs[1]), [2, 2]);
+    assert.deepEqual([xs.batches.length, m.batches.length, l.batches.length], [0, 0, 1]);
+  });
+});
+
+describe("shadows and drift", () => {
+  function certified(disagreementBound: number): OperatingPoint {
+    const promise = { ...certificate("sha256:p"), disagreementBound };
+    return { ...point("AP", [gate(0.9), gate(0.8)]), certificate: promise };
+  }
+
+  it("asks the last level about rows of smaller ones, after the answer, and counts what differs", async () => {
+    const { clock, cascade, l } = setUp({ serving: { shadowShare: 1 } });
+    const answer = cascade.infer(ask("a", [EASY, EASY_BUT_WRONG, HARD]));
+    await clock.advance(30);
+    await answer;
+    assert.equal(l.batches.length, 2, "the hard row, then the shadows");
+    assert.equal(cascade.cascadeStatistics.shadowRows, 0);
+    await clock.advance(10);
+    const { shadowRows, shadowDisagreements, rowsByLevel } = cascade.cascadeStatistics;
+    assert.deepEqual([shadowRows, shadowDisagreements], [2, 1]);
+    assert.deepEqual(rowsByLevel, [3, 1, 3]);
+    assert.equal(cascade.statistics.success.count, 1, "a shadow is no request of a user");
+  });
+
+  it("waits while rows wait for the last level, and drops what finds no room", async () => {
+    const { clock, cascade, l } = setUp({ serving: { shadowShare: 1 }, levelSignature: { maxBatchSize: 1 } });
+    const last = parameters({ cascade_min_level: { kind: "int64", value: 2n } });
+    const users = cascade.infer(ask("u", new Array<number[]>(16).fill(HARD), { parameters: last }));
+    const easy = Array.from({ length: 5 }, () => cascade.infer(ask("s", new Array<number[]>(16).fill(EASY))));
+    await clock.advance(150);
+    assert.ok(l.batchIds.every((id) => id === "u"));
+    await clock.advance(5_000);
+    await Promise.all([users, ...easy]);
+    const { shadowRows, shadowRowsDropped } = cascade.cascadeStatistics;
+    assert.equal(shadowRows + shadowRowsDropped, 80);
+  });
+
+  it("never holds up closing, and survives a last level that fails", async () => {
+    const { clock, cascade, l } = setUp({ serving: { shadowShare: 1 } });
+    l.failure = GONE;
+    void cascade.infer(ask("a", [EASY]));
+    await clock.advance(25);
+    assert.equal(cascade.cascadeStatistics.shadowRowsFailed, 1);
+    void cascade.infer(ask("b", [EASY]));
+    await clock.advance(12);
+    const atMs = clock.now();
+    await cascade.close();
+    assert.equal(clock.now(), atMs);
+    await clock.advance(0);
+    assert.equal(cascade.cascadeStatistics.shadowRowsDropped, 1);
+  });
+
+  it("goes to the last level once it disagrees more than was certified, also after a reload", async () => {
+    const alarms: DriftAlarm[] = [];
+    const serving = { shadowShare: 1, onDriftAlarm: (alarm: DriftAlarm) => alarms.push(alarm) };
+    const { clock, cascade } = setUp({ points: [certified(0.1)], serving });
+    for (let i = 0; i < 20; i++) {
+      const answer = cascade.infer(ask("a", new Array<number[]>(8).fill(EASY_BUT_WRONG)));
+      await clock.advance(100);
+      await answer;
+    }
+    assert.equal(alarms.length, 1);
+    assert.match(alarms[0]?.text ?? "", /disagrees with its last level more often than the certified 10.0 %/);
+    assert.equal(cascade.driftEvidence.bound, 0.1);
+    const answer = cascade.infer(ask("b", [EASY_BUT_WRONG]));
+    await clock.advance(100);
+    assert.deepEqual(integers((await answer).outputs[1]), [2]);
+    assert.deepEqual((await answer).parameters.get("cascade_operating_point"), {
+      kind: "string",
+      value: "last-level-only",
+    });
+    const reloaded = setUp({ points: [certified(0.1)], serving: { driftState: cascade.driftState } });
+    assert.deepEqual(reloaded.cascade.driftAlarm, alarms[0]);
+    const changed = { ...certificate("sha256:new"), disagreementBound: 0.1 };
+    const recalibrated = setUp({
+      points: [{ ...certified(0.1), certificate: changed }],
+      serving: { driftState: cascade.driftState },
+    });
+    assert.equal(recalibrated.cascade.driftAlarm, null);
+  });
+});
+
+describe("counters", () => {
+  it("tells why rows escalate, how sure levels are and what they cost", async () => {
+    const gates = [gate(0.9, [0.6], { below: 0.53, action: "last" }), gate(0.8)];
+    const cost = (value: number) => ({ value, unit: "cpuSeconds", source: "measured" });
+    const { clock, cascade } = setUp({
+      points: [point("AP", gates)],
+      levels: [level("xs", { cost: cost(0.5) }), level("m"), level("l", { cost: cost(2) })],
+    });
+    // max_prob of two classes is at least 0.5
+    const rows = [EASY, [0.7, 0.85, 0.5], [0.55, 0.5, 0.9], [0.51, 0.5, 0.9], [Number.NaN, 0.9, 0.9]];
+    const answer = cascade.infer(ask("a", rows));
+    await clock.advance(100);
+    await answer;
+    const { escalations, confidenceHistograms, costByLevel } = cascade.cascadeStatistics;
+    assert.deepEqual(escalations, { confidence: 1, skip: 1, hopeless: 1, nonfinite: 1, deadline: 0, level_failure: 0 });
+    assert.equal(
+      confidenceHistograms[0]?.reduce((sum, count) => sum + count),
+      3,
+      "NaN is in no bin",
+    );
+    assert.deepEqual(costByLevel, [2.5, null, 6]);
+  });
+});
