@@ -1,48 +1,80 @@
-/** When two levels answer a row alike. */
+/** When two levels answer a row alike: by what they decide, never by the digits of their scores. */
 import type { CascadeFile, ScoreKind } from "../../proto/files/cascade-file.ts";
 import { gatherRows, type Tensor } from "../../proto/tensor.ts";
-import { readsClasses } from "../confidence/confidence.ts";
-import { readFloats } from "../confidence/floats.ts";
+import { rolesOf } from "../confidence/confidence.ts";
+import { readFloats, readMask } from "../confidence/floats.ts";
 
-/** The cascade's output that carries class scores, and what they are. */
-export interface ScoresOutput {
-  readonly name: string;
-  readonly kind: ScoreKind;
+/** The cascade's outputs that hold the answer. */
+export interface AnswerOutputs {
+  /** Their most likely class counts, one a row, token or end of a span. */
+  readonly scores: readonly { readonly name: string; readonly kind: ScoreKind }[];
+  /** The output that is 0 where a token does not count, if the cascade lists it; else all tokens count. */
+  readonly mask: string | undefined;
+  /** Compared byte by byte. */
+  readonly others: readonly string[];
 }
 
-/** One row's answer: classes, one a token, or the bytes of all outputs where no output carries class scores. */
-export type RowAnswer = ArrayLike<number>;
+/** One row's answer, as numbers that are equal where answers are. */
+export type RowAnswer = readonly number[];
 
-/** The output by whose most likely class answers are compared; undefined: by all bytes. */
-export function scoresOutput(file: CascadeFile, outputNames: readonly string[]): ScoresOutput | undefined {
-  for (const level of file.levels) {
-    const { confidence } = level;
-    if (confidence === null || !readsClasses(confidence.function)) continue;
-    const name = outputNames.find((output) => (level.outputs[output] ?? output) === confidence.outputs["scores"]);
-    if (name !== undefined) return { name, kind: confidence.kind };
-  }
-  return undefined;
+/** A token that does not count. */
+const NO_CLASS = -1;
+
+/**
+ * What answers are compared by: the scores that the levels' confidences read. Where these are no scores of classes
+ * (`model_output`), by the other outputs: float ones by their largest value a row, all others by their bytes.
+ */
+export function answerOutputs(
+  file: CascadeFile,
+  outputs: readonly { readonly name: string; readonly datatype: string }[],
+): AnswerOutputs {
+  const withRole = (role: string) => {
+    for (const { confidence, outputs: map } of file.levels) {
+      if (confidence === null || confidence.function === "model_output") continue;
+      if (!rolesOf(confidence.function).includes(role)) continue;
+      const output = outputs.find(({ name }) => (map[name] ?? name) === confidence.outputs[role]);
+      if (output !== undefined) return { name: output.name, kind: confidence.kind };
+    }
+    return undefined;
+  };
+  const scores = ["scores", "start", "end"].map(withRole).filter((output) => output !== undefined);
+  if (scores.length > 0) return { scores, mask: withRole("mask")?.name, others: [] };
+  const emitted = file.levels.map(({ confidence, outputs: map }) => (name: string) => {
+    return confidence !== null && (map[name] ?? name) === confidence.outputs["scores"];
+  });
+  const rest = outputs.filter(({ name }) => !emitted.some((isConfidence) => isConfidence(name)));
+  const isFloat = (datatype: string) => datatype === "FP16" || datatype === "FP32" || datatype === "FP64";
+  return {
+    scores: rest.filter(({ datatype }) => isFloat(datatype)).map(({ name }) => ({ name, kind: "probabilities" })),
+    mask: undefined,
+    others: rest.filter(({ datatype }) => !isFloat(datatype)).map(({ name }) => name),
+  };
 }
 
 /** The answer in one row of the cascade's outputs; fresh memory. A tie goes to the first class. */
-export function rowAnswer(outputs: readonly Tensor[], row: number, scores: ScoresOutput | undefined): RowAnswer {
-  const output = outputs.find((candidate) => candidate.name === scores?.name);
-  if (output === undefined || scores === undefined) {
-    return outputs.flatMap((each) => [...gatherRows(each, [row]).data]);
-  }
-  const one = gatherRows(output, [row]);
-  const values = readFloats(one);
-  const classes = Math.max(1, one.shape.length > 1 ? (one.shape.at(-1) ?? 1) : 1);
+export function rowAnswer(outputs: readonly Tensor[], row: number, { scores, mask, others }: AnswerOutputs): RowAnswer {
+  const rowOf = (name: string | undefined) => {
+    const output = outputs.find((candidate) => candidate.name === name);
+    return output === undefined ? undefined : gatherRows(output, [row]);
+  };
+  const masked = rowOf(mask);
+  const counts = masked === undefined ? undefined : readMask(masked);
   const answer: number[] = [];
-  for (let start = 0; start < values.length; start += classes)
-    answer.push(classAt(values, start, classes, scores.kind));
+  for (const { name, kind } of scores) {
+    const tensor = rowOf(name);
+    if (tensor === undefined) continue;
+    const values = readFloats(tensor);
+    const classes = Math.max(1, tensor.shape.length > 1 ? (tensor.shape.at(-1) ?? 1) : 1);
+    for (let at = 0; at < values.length; at += classes) {
+      answer.push(counts?.[at / classes] === 0 ? NO_CLASS : classAt(values, at, classes, kind));
+    }
+  }
+  for (const name of others) answer.push(...(rowOf(name)?.data ?? []));
   return answer;
 }
 
 export function sameAnswer(a: RowAnswer, b: RowAnswer): boolean {
-  if (a.length !== b.length) return false;
-  for (let i = 0; i < a.length; i++) if (a[i] !== b[i]) return false;
-  return true;
+  return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
 /** A single score is class 1 above one half (a logit above 0). */

@@ -9,7 +9,7 @@ import type { Model, ModelResponse } from "../model.ts";
 import type { ModelSignature } from "../signature.ts";
 import { ModelStatistics } from "../statistics.ts";
 import { validateRequest } from "../validate-request.ts";
-import { scoresOutput } from "./answers.ts";
+import { answerOutputs } from "./answers.ts";
 import { CascadeRun, type OnLevelFailure, type RunEnvironment, type RunPlan } from "./cascade-run.ts";
 import { CascadeStatistics } from "./cascade-statistics.ts";
 import { type Gear, type OnDrift, PointController } from "./controller.ts";
@@ -233,16 +233,13 @@ export class CascadeModel implements Model {
   }
 
   #shadowsOf(options: CascadeOptions, levels: readonly Level[]): Shadows {
-    const outputs = this.signature.outputs.map((output) => output.name);
+    const outputs = this.signature.outputs.filter(({ name }) => name !== LEVEL_OUTPUT && name !== CONFIDENCE_OUTPUT);
     return new Shadows({
       share: options.shadowShare ?? 0,
       seed: options.shadowSeed ?? 1,
       lastLevel: levels.at(-1) as Level, // a cascade has levels
       lastLevelIndex: levels.length - 1,
-      scores: scoresOutput(
-        options.file,
-        outputs.filter((name) => name !== LEVEL_OUTPUT && name !== CONFIDENCE_OUTPUT),
-      ),
+      answers: answerOutputs(options.file, outputs),
       statistics: this.cascadeStatistics,
     });
   }

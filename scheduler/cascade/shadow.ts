@@ -7,7 +7,7 @@ import { InferenceError } from "../../proto/errors.ts";
 import type { InferenceRequest } from "../../proto/inference.ts";
 import type { Tensor } from "../../proto/tensor.ts";
 import { Cancellation } from "../cancellation.ts";
-import { type RowAnswer, rowAnswer, type ScoresOutput, sameAnswer } from "./answers.ts";
+import { type AnswerOutputs, type RowAnswer, rowAnswer, sameAnswer } from "./answers.ts";
 import type { CascadeStatistics } from "./cascade-statistics.ts";
 import type { Level } from "./level.ts";
 import { SeededChoice } from "./seeded-choice.ts";
@@ -22,7 +22,7 @@ export interface ShadowOptions {
   readonly seed: number;
   readonly lastLevel: Level;
   readonly lastLevelIndex: number;
-  readonly scores: ScoresOutput | undefined;
+  readonly answers: AnswerOutputs;
   readonly statistics: CascadeStatistics;
 }
 
@@ -97,13 +97,13 @@ export class Shadows {
     picked: readonly number[],
     onCompared: Compared,
   ): void {
-    const { lastLevel, scores } = this.#options;
+    const { lastLevel } = this.#options;
     for (let start = 0; start < picked.length; start += lastLevel.maxRows) {
       const rows = picked.slice(start, start + lastLevel.maxRows);
       const asked = lastLevel.request(request, rows);
       // the memory of the request goes back to its owner with the answer
       const inputs = asked.inputs.map((input) => ({ ...input, data: input.data.slice() }));
-      const answers = rows.map((row) => rowAnswer(outputs, row, scores));
+      const answers = rows.map((row) => rowAnswer(outputs, row, this.#options.answers));
       this.#waiting.push({ request: { ...asked, inputs }, answers, onCompared });
       this.#waitingRows += rows.length;
     }
@@ -111,7 +111,7 @@ export class Shadows {
 
   /** Never rejects: a shadow that fails is counted, and nobody waits for it. */
   async #run({ request, answers, onCompared }: Shadow): Promise<void> {
-    const { lastLevel, scores, statistics } = this.#options;
+    const { lastLevel, statistics } = this.#options;
     const cancellation = new Cancellation();
     this.#running.add(cancellation);
     try {
@@ -119,7 +119,7 @@ export class Shadows {
       const outputs = lastLevel.answers(response.outputs);
       statistics.shadowRows += answers.length;
       answers.forEach((answer, row) => {
-        const disagrees = !sameAnswer(answer, rowAnswer(outputs, row, scores));
+        const disagrees = !sameAnswer(answer, rowAnswer(outputs, row, this.#options.answers));
         if (disagrees) statistics.shadowDisagreements++;
         onCompared(disagrees);
       });

@@ -273,7 +273,7 @@ describe("counters", () => {
     assert.deepEqual(escalations, { confidence: 1, skip: 1, hopeless: 1, nonfinite: 1, deadline: 0, level_failure: 0 });
     assert.equal(
       confidenceHistograms[0]?.reduce((sum, count) => sum + count),
-      3,
+      4,
       "NaN is in no bin",
     );
     assert.deepEqual(costByLevel, [2.5, null, 6]);
