@@ -5,6 +5,7 @@ import { parseArgs } from "node:util";
 import {
   inspectRepositories,
   type ModelReport,
+  type ReportedCertificate,
   type ReportedProblem,
   type RepositoryReport,
 } from "../model-repo/config/inspect-repository.ts";
@@ -20,7 +21,8 @@ const DEFAULT_MAX_BATCH_SIZE = 4;
 const HELP = `Usage: hybridserve validate --model-repository DIR [flags]
 
 Checks every configuration, model file, label file and cascade of a model repository without serving it. Says for each
-problem where it is, what is wrong and what to do; models whose backend does not run here come first.
+problem where it is, what is wrong and what to do; models whose backend does not run here come first. Certificates of
+cascades are compared with the files of their levels; whether the levels still answer the same is seen when they run.
 
 Flags:
   --model-repository DIR          the repository; may be repeated (also: --model-store)
@@ -137,8 +139,13 @@ function modelLines(model: ModelReport): string[] {
   return [
     `  ${model.name}${details.length === 0 ? "" : ` (${details.join(", ")})`}`,
     ...model.problems.flatMap(problemLines),
+    ...model.certificates.map(certificateLine),
     ...model.warnings.map((warning) => `    note: ${warning}`),
   ];
+}
+
+function certificateLine({ version, operatingPoint, state, reason }: ReportedCertificate): string {
+  return `    version ${version}, operating point ${operatingPoint}: ${state}${reason === "" ? "" : ` (${reason})`}`;
 }
 
 function problemLines({ place, text, hint }: ReportedProblem): string[] {

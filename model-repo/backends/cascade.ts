@@ -27,7 +27,7 @@ export const cascadeBackend: Backend = {
 };
 
 /** Wires the cascade over the loaded levels; rejects with what does not fit, naming file or level. */
-async function loadCascade(context: LoadContext): Promise<ServedCascade> {
+export async function loadCascade(context: LoadContext): Promise<ServedCascade> {
   const { config } = context.resolved;
   const read = await readCascade(context.versionDirectory);
   const parameters = readCascadeParameters(config, read);
@@ -59,7 +59,7 @@ async function loadCascade(context: LoadContext): Promise<ServedCascade> {
     },
   });
   const served = new ServedCascade({ cascade, file, certificates, operatingPoint, selectable });
-  for (const [point, finding] of certificates) logFinding(context, point, finding);
+  if (context.offline !== true) for (const [point, finding] of certificates) logFinding(context, point, finding);
   if (start === undefined) {
     log.warn(
       { model: config.name, version: context.version, operatingPoint },

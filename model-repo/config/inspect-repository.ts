@@ -5,10 +5,12 @@ import { SystemClock } from "../../scheduler/clock.ts";
 import type { Model } from "../../scheduler/model.ts";
 import { ModelStatistics } from "../../scheduler/statistics.ts";
 import type { LoadContext } from "../backends/backend.ts";
-import { cascadeBackend } from "../backends/cascade.ts";
+import { loadCascade } from "../backends/cascade.ts";
+import type { CertificateFinding } from "../backends/certificate-state.ts";
 import { identityBackend } from "../backends/identity.ts";
 import { readKserveSettings } from "../backends/kserve-settings.ts";
 import { planOnnx } from "../backends/onnx-settings.ts";
+import type { ServedCascade } from "../backends/served-cascade.ts";
 import { wantedVersions } from "../lifecycle.ts";
 import { diskFiles, type ListedModel } from "../repository-files.ts";
 import { findModelProblems } from "./model-file.ts";
@@ -44,6 +46,14 @@ export interface ModelReport {
   readonly versions: readonly number[];
   readonly problems: readonly ReportedProblem[];
   readonly warnings: readonly string[];
+  /** Of every operating point of every version of a cascade; empty for other models, and for one with problems. */
+  readonly certificates: readonly ReportedCertificate[];
+}
+
+/** As far as files tell: golden rows need running levels. */
+export interface ReportedCertificate extends CertificateFinding {
+  readonly version: number;
+  readonly operatingPoint: string;
 }
 
 export interface ReportedProblem {
@@ -99,10 +109,11 @@ async function inspectSubject(
   if (inspection === undefined) {
     const { code, message } = unreadable ?? new InferenceError("INTERNAL", "cannot be read");
     const problems = [{ code, text: message, place: directory, hint: "" }];
-    return { name, directory, backend: "", cannotRunHere: false, versions, problems, warnings: [] };
+    return { name, directory, backend: "", cannotRunHere: false, versions, problems, warnings: [], certificates: [] };
   }
   const { config } = inspection;
   const warnings = [...inspection.warnings];
+  const certificates: ReportedCertificate[] = [];
   const found: { readonly problem: Problem; readonly place: string }[] = [];
   const add = (problems: readonly Problem[], fallback: string): void => {
     for (const each of problems) found.push({ problem: each, place: placeOf(inspection, each.path) ?? fallback });
@@ -124,17 +135,31 @@ async function inspectSubject(
       for (const version of versions) {
         const versionDirectory = join(directory, String(version));
         const context = loadContext(inspection, version, versionDirectory, subjects, options, warnings);
-        add(await versionProblems(context), versionDirectory);
+        const onCascade = (cascade: ServedCascade): void => {
+          for (const [operatingPoint, finding] of cascade.certificates) {
+            certificates.push({ version, operatingPoint, ...finding });
+          }
+        };
+        add(await versionProblems(context, onCascade), versionDirectory);
       }
     }
   }
   const problems = found.map(({ problem: { code, text, hint }, place }) => ({ code, text, place, hint }));
   const backend = config.backend === "" ? config.platform : config.backend;
-  return { name, directory, backend, cannotRunHere, versions, problems, warnings: [...new Set(warnings)] };
+  return {
+    name,
+    directory,
+    backend,
+    cannotRunHere,
+    versions,
+    problems,
+    warnings: [...new Set(warnings)],
+    certificates,
+  };
 }
 
 /** Why a version would not load. Cascades and identities load for real, over stand-ins: they start nothing. */
-async function versionProblems(context: LoadContext): Promise<Problem[]> {
+async function versionProblems(context: LoadContext, onCascade: (cascade: ServedCascade) => void): Promise<Problem[]> {
   const { config } = context.resolved;
   try {
     switch (config.backend) {
@@ -143,9 +168,12 @@ async function versionProblems(context: LoadContext): Promise<Problem[]> {
         for (const warning of warnings) context.log.warn({}, warning);
         return await findModelProblems(config, context.versionDirectory);
       }
-      case "cascade":
-        await (await cascadeBackend.load(context)).close();
+      case "cascade": {
+        const cascade = await loadCascade(context);
+        onCascade(cascade);
+        await cascade.close();
         return [];
+      }
       case "identity":
         await (await identityBackend.load(context)).close();
         return [];
@@ -181,6 +209,11 @@ function loadContext(
     coreCount: options.coreCount,
     claimThreads: () => undefined,
     lookup: (name, wanted) => standIn(name, wanted, subjects),
+    directoryOf: (name, wanted) => {
+      const { signature } = standIn(name, wanted, subjects);
+      return join(subjects.get(name)?.listed.directory ?? "", signature.version);
+    },
+    offline: true,
   };
 }
 

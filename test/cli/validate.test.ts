@@ -66,6 +66,7 @@ describe("hybridserve validate", () => {
       stdout,
       `Ready to serve:
   both (cascade, version 1)
+    version 1, operating point P: uncertified (it has no certificate)
   echo (identity, version 1)
   large (onnxruntime, versions 1, 3)
   small (onnxruntime, version 1)
@@ -171,6 +172,7 @@ describe("hybridserve validate", () => {
           },
         ],
         warnings: [],
+        certificates: [],
       },
     ]);
   });
