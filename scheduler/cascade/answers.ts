@@ -69,7 +69,7 @@ export function rowAnswer(outputs: readonly Tensor[], row: number, { scores, mas
       answer.push(counts?.[at / classes] === 0 ? NO_CLASS : classAt(values, at, classes, kind));
     }
   }
-  for (const name of others) answer.push(...(rowOf(name)?.data ?? []));
+  for (const name of others) for (const byte of rowOf(name)?.data ?? []) answer.push(byte);
   return answer;
 }
 
