@@ -69,3 +69,20 @@ test("the machine's load and memory from /proc", async () => {
   assert.match(text, /^nv_cpu_memory_total_bytes 10$/m);
   assert.match(text, /^nv_cpu_memory_used_bytes 4$/m);
 });
+
+test("breakers of models on other servers, by endpoint", async () => {
+  const repository = new FakeRepository("a", "b");
+  const calls = { success: 5, failure: 2, neutral: 1, refused: 3 };
+  const breaker = { endpoint: "gpu:8001", model: "a", state: 1, transitions: 4, calls } as const;
+  Object.assign(repository.model("a"), { breakers: [breaker] });
+  const text = await renderMetrics({ models: repository.loaded(), machine: undefined, process: PROCESS });
+  const labels = '_team="vision",model="a",version="1",endpoint="gpu:8001"';
+  for (const line of [
+    `hybridserve_breaker_state{${labels}} 1`,
+    `hybridserve_breaker_transitions_total{${labels}} 4`,
+    `hybridserve_breaker_calls_total{${labels},outcome="refused"} 3`,
+  ]) {
+    assert.ok(text.split("\n").includes(line), `${line}\nis missing in\n${text}`);
+  }
+  assert.doesNotMatch(text, /hybridserve_cascade|model="b".*endpoint/);
+});

@@ -197,6 +197,25 @@ describe("cascade backend", () => {
     assert.equal((await load({ ...edited.context, replaced: again })).operatingPoint, "AP");
   });
 
+  it("a reload of the same policy keeps a drift alarm, which makes certificates void", async (test) => {
+    const json = cascadeJson(hashOf(cascadeJson()));
+    const { context } = await setUp(test, { json });
+    const first = await load(context);
+    assert.equal(first.certificates.get("AP")?.state, "unverified");
+    const alarm = { detector: "disagreement", text: "it disagrees", atEpochMs: 1 } as const;
+    const driftState = { ...first.cascade.driftState, alarm };
+    const cascade = Object.create(first.cascade, { driftState: { value: driftState } });
+    const { file, selectable, certificates } = first;
+    const replaced = new ServedCascade({ cascade, file, selectable, certificates, operatingPoint: "AP" });
+    const again = await load({ ...context, replaced });
+    assert.deepEqual(again.certificates.get("AP"), {
+      state: "void",
+      reason: "traffic is not what was certified: it disagrees",
+    });
+    const other = await setUp(test, { json: cascadeJson("sha256:other"), allowUncertified: true });
+    assert.equal((await load({ ...other.context, replaced })).cascade.driftAlarm, null);
+  });
+
   it("names its levels for the order of loading", async (test) => {
     const { context } = await setUp(test, { json: cascadeJson() });
     assert.deepEqual(await cascadeBackend.dependencies?.(context.versionDirectory), ["small", "giant"]);
