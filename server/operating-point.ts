@@ -67,10 +67,13 @@ function readPoint(body: string): string {
 }
 
 function stateOf(model: ServedCascade): object {
+  const alarm = model.cascade.driftAlarm;
   return {
     model_name: model.signature.name,
     model_version: model.signature.version,
     operating_point: model.operatingPoint,
+    gear: model.cascade.gear,
+    drift: alarm === null ? null : { detector: alarm.detector, text: alarm.text, at_epoch_ms: alarm.atEpochMs },
     operating_points: model.file.operatingPoints.map(({ name }) => {
       const finding = model.certificates.get(name);
       return {

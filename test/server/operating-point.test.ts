@@ -70,6 +70,8 @@ describe("operating point over HTTP", () => {
       model_name: "M",
       model_version: "3",
       operating_point: "AP",
+      gear: 0,
+      drift: null,
       operating_points: [
         { name: "AP", selectable: true, certificate: "valid" },
         { name: "EO", selectable: true, certificate: "unverified", reason: "no rows" },
