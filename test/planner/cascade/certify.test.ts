@@ -39,7 +39,7 @@ function spread(n: number, losses: number, gains = 0): LevelOutcomes {
   for (let i = 0; i < losses; i++) rows[Math.floor(((i + 0.5) * n) / losses)] = [0.9, 0, 1];
   for (let i = 0; i < gains; i++) {
     let at = Math.floor(((i + 0.25) * n) / gains);
-    while (rows[at]?.[1] !== 1 || rows[at]?.[2] !== 1) at++;
+    while (rows[at]?.[1] === 0 || rows[at]?.[2] === 0) at++;
     rows[at] = [0.9, 1, 0];
   }
   return twoLevels(rows);
@@ -154,20 +154,22 @@ describe("what can be certified", () => {
     }
   });
 
-  it("needs as many samples for harm as the binomial test takes", () => {
-    const outcomes = spread(1000, 4);
-    const needed = samplesForMargin(accept(0.5), outcomes, "harm", 0.01, RISK);
-    assert.equal(largestCertifiable(needed, 0.01, RISK), Math.floor(0.004 * needed), String(needed));
-    assert.ok(largestCertifiable(needed - 100, 0.01, RISK) < 0.004 * (needed - 100));
-    assert.equal(samplesForMargin(accept(0.5), spread(1000, 0), "harm", 0.005, RISK), 598);
+  it("needs as many samples for harm as the binomial test takes, at one loss more than was seen", () => {
+    const needed = samplesForMargin(accept(0.5), spread(1000, 4), "harm", 0.01, RISK);
+    assert.equal(largestCertifiable(needed, 0.01, RISK), Math.floor(0.005 * needed), String(needed));
+    assert.ok(largestCertifiable(needed - 150, 0.01, RISK) < 0.005 * (needed - 150));
     assert.equal(samplesForMargin(accept(0.5), spread(1000, 10), "harm", 0.01, RISK), Number.POSITIVE_INFINITY);
   });
 
   it("needs for the gap about as many as the betting test takes", () => {
     const needed = samplesForMargin(accept(0.5), spread(1000, 7, 5), "gap", 0.01, RISK);
     const test = (n: number) =>
-      testGates(accept(0.5), spread(n, 0.007 * n, 0.005 * n), options({ metric: "gap", epsilon: 0.01 })).passed;
-    assert.equal(test(Math.ceil(needed / 2000) * 2000), true, String(needed));
+      testGates(
+        accept(0.5),
+        spread(n, Math.round(0.008 * n), Math.round(0.006 * n)),
+        options({ metric: "gap", epsilon: 0.01 }),
+      ).passed;
+    assert.equal(test(2 * needed), true, String(needed));
     assert.equal(test(Math.floor(needed / 3)), false, String(needed));
     assert.equal(samplesForMargin(accept(0.5), spread(1000, 20), "gap", 0.01, RISK), Number.POSITIVE_INFINITY);
   });

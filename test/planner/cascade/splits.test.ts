@@ -69,6 +69,12 @@ describe("splitRows", () => {
     }
   });
 
+  it("leaves equal rows in the order of the data", () => {
+    const [hash = ""] = hashes(1, 5);
+    const splits = splitRows([hash, hash, hash], FITTED_SHARES);
+    assert.deepEqual([...splits.fit, ...splits.tune, ...splits.certify], [0, 1, 2]);
+  });
+
   it("decides by other digits than it orders by: the first rows of a split are no special ones", () => {
     const own = hashes(4000, 4);
     const leading = splitRows(own, FITTED_SHARES).certify;
