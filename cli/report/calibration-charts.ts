@@ -1,0 +1,158 @@
+/** Pictures of a calibration. */
+import type { CalibrationReportData, ReportConfidence, ReportGraphPoint, ReportLevel } from "./calibration-data.ts";
+import { type ChartPoint, chart, type Series } from "./chart.ts";
+import { decimals, percent, percentTick, significant, tick, whole } from "./format.ts";
+import type { Markup } from "./markup.ts";
+
+/** Cost against accuracy: the search's front, other ways to skip, each level alone, the operating points. */
+export function thresholdGraph(data: CalibrationReportData): Markup {
+  const rows = graphRows(data);
+  const costs = data.levels.map(({ cost }) => cost).filter((cost) => cost > 0);
+  const spread = Math.max(...costs) / Math.min(...costs);
+  const point = (one: ReportGraphPoint, label: string | null): ChartPoint => ({
+    x: one.cost,
+    y: one.accuracy,
+    title: `${one.name === null ? "" : `${one.name}: `}${percent(one.accuracy, rows)} right at ${significant(one.cost)} ${data.costUnit}`,
+    ...(label === null ? {} : { label }),
+  });
+  const ablation = data.ablation.map(
+    ({ name, points }, i): Series => ({
+      name,
+      kind: "line",
+      color: i + 3,
+      dashed: true,
+      points: points.map((one) => point(one, null)),
+    }),
+  );
+  const named = data.graph.filter(({ name }) => name !== null);
+  const series: Series[] = [
+    ...ablation,
+    { name: "searched thresholds", kind: "line", color: 0, points: data.graph.map((one) => point(one, null)) },
+    {
+      name: "certified",
+      kind: "scatter",
+      color: 2,
+      points: data.graph.filter(({ certified }) => certified).map((one) => point(one, null)),
+    },
+    {
+      name: "operating point",
+      kind: "scatter",
+      color: 1,
+      mark: "star",
+      points: named.map((one) => point(one, one.name)),
+    },
+    {
+      name: "one level alone",
+      kind: "scatter",
+      color: "muted",
+      mark: "diamond",
+      points: data.levels.map(({ model, cost, graphAccuracy }) => ({
+        x: cost,
+        y: graphAccuracy,
+        title: `${model} alone: ${percent(graphAccuracy, rows)} right at ${significant(cost)} ${data.costUnit}`,
+        label: model,
+      })),
+    },
+  ];
+  return chart({
+    description: "Threshold performance graph: cost of a row against the share of right answers",
+    width: 720,
+    height: 430,
+    x: {
+      label: `cost per row, ${data.costUnit}${spread > 20 ? " (logarithmic)" : ""}`,
+      scale: spread > 20 ? "log" : "linear",
+      domain: null,
+      format: tick,
+    },
+    y: { label: `right answers (${data.graphSplit} split)`, scale: "linear", domain: null, format: percentTick },
+    series,
+  });
+}
+
+/** How often answers of a confidence are right: on the diagonal, confidence means what it says. */
+export function reliabilityDiagram(level: ReportLevel, confidence: ReportConfidence): Markup {
+  const { before, after } = confidence;
+  const all = after.bins.reduce((sum, { rows }) => sum + rows, 0);
+  const filled = after.bins.filter(({ rows }) => rows > 0);
+  const share = (rows: number) => rows / Math.max(1, all);
+  const series: Series[] = [
+    {
+      name: "share of rows",
+      kind: "bar",
+      color: "muted",
+      points: filled.map(({ lower, upper, rows }) => ({
+        x: lower,
+        xEnd: upper,
+        y: share(rows),
+        title: `${whole(rows)} rows (${percent(share(rows), all)}) have a confidence of ${decimals(lower, 2)} to ${decimals(upper, 2)}`,
+      })),
+    },
+    {
+      name: "",
+      kind: "line",
+      color: "muted",
+      dashed: true,
+      points: [0, 1].map((value) => ({ x: value, y: value, title: "" })),
+    },
+    {
+      name: "max_prob",
+      kind: "scatter",
+      color: 1,
+      mark: "ring",
+      points: (before?.bins ?? []).filter(({ rows }) => rows > 0).map(binPoint),
+    },
+    { name: confidence.function, kind: "scatter", color: 0, points: filled.map(binPoint) },
+  ];
+  return chart({
+    description: `Reliability diagram of ${level.model}: confidence against share of right answers`,
+    width: 400,
+    height: 320,
+    x: { label: "confidence", scale: "linear", domain: [0, 1], format: tick },
+    y: { label: "right answers", scale: "linear", domain: [0, 1], format: percentTick },
+    series,
+  });
+}
+
+/** Harm of each class with its interval, by the class's place in the list. */
+export function classHarmChart({ classHarm }: CalibrationReportData): Markup {
+  const points = classHarm.map(({ label, rows, harmed, interval }, i) => ({
+    x: i,
+    y: harmed / Math.max(1, rows),
+    low: interval[0],
+    high: interval[1],
+    title: `${label}: ${whole(harmed)} of ${whole(rows)} rows harmed, 95 % interval ${percent(interval[0], rows)} to ${percent(interval[1], rows)}`,
+  }));
+  const top = Math.max(0, ...points.map(({ high }) => high).filter(Number.isFinite));
+  return chart({
+    description: "Harm by class with 95 % intervals",
+    width: 720,
+    height: 260,
+    x: {
+      label: "class",
+      scale: "linear",
+      domain: [-0.5, Math.max(0.5, classHarm.length - 0.5)],
+      format: (value) => (Number.isInteger(value) ? shorten(classHarm[value]?.label ?? "", classHarm.length) : ""),
+    },
+    y: { label: "harm", scale: "linear", domain: [0, top > 0 ? top * 1.05 : 0.01], format: percentTick },
+    series: [{ name: "", kind: "scatter", color: 1, points }],
+  });
+}
+
+/** Rows of the split that the graph's figures are from. */
+export function graphRows({ dataset, graphSplit }: CalibrationReportData): number {
+  return graphSplit === "tune" ? dataset.tuneRows : dataset.certifyRows;
+}
+
+function binPoint({ confidence, accuracy, rows }: ReportConfidence["after"]["bins"][number]): ChartPoint {
+  return {
+    x: confidence,
+    y: accuracy,
+    title: `confidence ${decimals(confidence, 3)}: ${percent(accuracy, rows)} of ${whole(rows)} rows right`,
+  };
+}
+
+/** Labels share the width of the axis. */
+function shorten(label: string, count: number): string {
+  const length = Math.max(3, Math.floor(90 / Math.max(1, Math.min(count, 9))));
+  return label.length <= length ? label : `${label.slice(0, length - 1)}…`;
+}
