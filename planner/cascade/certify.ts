@@ -119,8 +119,9 @@ export function samplesForMargin(
 ): number {
   const { gap } = rowLosses(outcomes, gates);
   const n = Math.max(1, gap.length);
-  const losses = count(gap, (value) => value > 0);
-  const gains = count(gap, (value) => value < 0);
+  // One more of each than was seen: that none was seen among a few rows does not make it impossible.
+  const losses = count(gap, (value) => value > 0) + 1;
+  const gains = count(gap, (value) => value < 0) + 1;
   const loss = metric === "harm" ? losses / n : (losses - gains) / n;
   if (loss >= epsilon) return Number.POSITIVE_INFINITY;
   if (metric === "harm") return samplesNeededAtRate(loss, epsilon, risk);
