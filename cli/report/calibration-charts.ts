@@ -95,11 +95,13 @@ export function reliabilityDiagram(level: ReportLevel, confidence: ReportConfide
       points: [0, 1].map((value) => ({ x: value, y: value, title: "" })),
     },
     {
-      name: "max_prob",
+      name: confidence.beforeFunction === confidence.function ? "" : confidence.beforeFunction,
       kind: "scatter",
       color: 1,
       mark: "ring",
-      points: (before?.bins ?? []).filter(({ rows }) => rows > 0).map(binPoint),
+      points: (confidence.beforeFunction === confidence.function ? [] : (before?.bins ?? []))
+        .filter(({ rows }) => rows > 0)
+        .map(binPoint),
     },
     { name: confidence.function, kind: "scatter", color: 0, points: filled.map(binPoint) },
   ];
@@ -110,31 +112,6 @@ export function reliabilityDiagram(level: ReportLevel, confidence: ReportConfide
     x: { label: "confidence", scale: "linear", domain: [0, 1], format: tick },
     y: { label: "right answers", scale: "linear", domain: [0, 1], format: percentTick },
     series,
-  });
-}
-
-/** Harm of each class with its interval, by the class's place in the list. */
-export function classHarmChart({ classHarm }: CalibrationReportData): Markup {
-  const points = classHarm.map(({ label, rows, harmed, interval }, i) => ({
-    x: i,
-    y: harmed / Math.max(1, rows),
-    low: interval[0],
-    high: interval[1],
-    title: `${label}: ${whole(harmed)} of ${whole(rows)} rows harmed, 95 % interval ${percent(interval[0], rows)} to ${percent(interval[1], rows)}`,
-  }));
-  const top = Math.max(0, ...points.map(({ high }) => high).filter(Number.isFinite));
-  return chart({
-    description: "Harm by class with 95 % intervals",
-    width: 720,
-    height: 260,
-    x: {
-      label: "class",
-      scale: "linear",
-      domain: [-0.5, Math.max(0.5, classHarm.length - 0.5)],
-      format: (value) => (Number.isInteger(value) ? shorten(classHarm[value]?.label ?? "", classHarm.length) : ""),
-    },
-    y: { label: "harm", scale: "linear", domain: [0, top > 0 ? top * 1.05 : 0.01], format: percentTick },
-    series: [{ name: "", kind: "scatter", color: 1, points }],
   });
 }
 
@@ -149,10 +126,4 @@ function binPoint({ confidence, accuracy, rows }: ReportConfidence["after"]["bin
     y: accuracy,
     title: `confidence ${decimals(confidence, 3)}: ${percent(accuracy, rows)} of ${whole(rows)} rows right`,
   };
-}
-
-/** Labels share the width of the axis. */
-function shorten(label: string, count: number): string {
-  const length = Math.max(3, Math.floor(90 / Math.max(1, Math.min(count, 9))));
-  return label.length <= length ? label : `${label.slice(0, length - 1)}…`;
 }

@@ -73,7 +73,9 @@ export interface ReportConfidence {
   readonly function: string;
   /** Fitted parameters in short, e.g. "T = 1.31"; "" for none. */
   readonly params: string;
-  /** The largest score as it came out of the model, and the chosen function; null where not measured. */
+  /** What `before` is of: `max_prob`, or `min_token` for sequences. */
+  readonly beforeFunction: string;
+  /** The scores as they come out of the model, and the chosen function; null where not measured. */
   readonly before: ConfidenceQuality | null;
   readonly after: ConfidenceQuality;
 }
