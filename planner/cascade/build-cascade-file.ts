@@ -10,6 +10,7 @@ import {
   type OperatingPoint,
 } from "../../proto/files/cascade-file.ts";
 import { canonicalJson, policyHash } from "../../proto/files/policy-hash.ts";
+import { lastLevelOnlyPoint } from "../../scheduler/cascade/policy.ts";
 import { clopperPearson } from "./binomial.ts";
 import type { CalibratedCascade, CalibrationData, CalibrationOptions, PreparedSplits } from "./calibrate.ts";
 import { type CertifiedStep, methodOf } from "./certify.ts";
@@ -20,7 +21,7 @@ import type { GateOutcome } from "./outcomes.ts";
 /** Names of the points that calibration makes (hybridserve.md 3.3). */
 export const POINT_AP = "AP";
 export const POINT_EO = "EO";
-export const POINT_LAST = "last-level-only";
+export const POINT_LAST = lastLevelOnlyPoint(2).name;
 
 export interface BuildOptions extends CalibrationOptions {
   /** A point is made for each: the most accurate that costs no more, as a share of the last level's cost. */

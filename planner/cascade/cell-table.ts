@@ -70,7 +70,7 @@ export class CellTable {
     into.accuracy = 0;
     into.harm = 0;
     into.cost = 0;
-    this.#enter(0, cuts, 0, into);
+    this.#enter(this.#entry(cuts), cuts, 0, into);
     const n = Math.max(1, this.#rows);
     into.accuracy /= n;
     into.harm /= n;
@@ -96,6 +96,20 @@ export class CellTable {
   /** Highest border of each gate, the one that nothing reaches. */
   get neverBorders(): readonly number[] {
     return this.#sizes.map((size) => size - 1);
+  }
+
+  /** `entryLevel` of the gates that cuts stand for. */
+  #entry(cuts: readonly GateCuts[]): number {
+    let level = 0;
+    for (let own = cuts[0]; own !== undefined; own = cuts[level]) {
+      const never = (this.#sizes[level] ?? 1) - 1;
+      const sorting = own.slice(0, this.#levels - 1 - level);
+      const sent = sorting.filter((border) => border === never).length;
+      const isBanded = this.#hopeless !== null && (own[sorting.length] ?? 0) >= 2;
+      if (sent === 0 || isBanded || sent < sorting.filter((border) => border > 0).length) break;
+      level += sent;
+    }
+    return Math.min(level, cuts.length);
   }
 
   /** Follows the rows of the box that enter a level to where they stop; `costBefore`: what each has cost so far. */

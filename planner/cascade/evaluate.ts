@@ -1,6 +1,6 @@
 /** What gates do to the rows of a split, by the function that serves. */
 import type { Gate } from "../../proto/files/cascade-file.ts";
-import { route } from "../../scheduler/cascade/policy.ts";
+import { entryLevel, route } from "../../scheduler/cascade/policy.ts";
 import type { GateOutcome, LevelOutcomes } from "./outcomes.ts";
 
 /** Sends every row through the gates. `costs`: cost of one row at each level. */
@@ -9,8 +9,9 @@ export function evaluateGates(outcomes: LevelOutcomes, gates: readonly Gate[], c
   const last = answers.length - 1;
   const counts = Array.from(answers, () => new Array<number>(answers.length).fill(0));
   const sums = { right: 0, lastRight: 0, harm: 0, disagreement: 0, cost: 0 };
+  const entry = entryLevel(gates);
   for (let row = 0; row < rows; row++) {
-    let level = 0;
+    let level = entry;
     for (;;) {
       sums.cost += costs[level] ?? 0;
       const gate = gates[level];

@@ -1,6 +1,6 @@
 /** What gates lose on each row against the last level: the values that a certificate tests. */
 import type { Gate } from "../../proto/files/cascade-file.ts";
-import { route } from "../../scheduler/cascade/policy.ts";
+import { entryLevel, route } from "../../scheduler/cascade/policy.ts";
 import type { LevelOutcomes } from "./outcomes.ts";
 
 export interface RowLosses {
@@ -21,8 +21,9 @@ export function rowLosses(outcomes: LevelOutcomes, gates: readonly Gate[]): RowL
   const levels = new Uint8Array(rows);
   const gap = new Int8Array(rows);
   const disagrees = new Uint8Array(rows);
+  const entry = entryLevel(gates);
   for (let row = 0; row < rows; row++) {
-    let level = 0;
+    let level = entry;
     while (level < last) {
       const gate = gates[level];
       const q = confidences[level]?.[row] ?? Number.NaN;

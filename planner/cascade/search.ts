@@ -2,7 +2,7 @@
  * Searches thresholds on the tune split (hybridserve.md 3.3): exactly for two and three levels, by the cross-entropy
  * method with a polish of coordinates for more. Deterministic.
  */
-import { type Gate, NEVER } from "../../proto/files/cascade-file.ts";
+import { lastLevelOnlyPoint } from "../../scheduler/cascade/policy.ts";
 import { CellTable, type GateCuts } from "./cell-table.ts";
 import { crossEntropySearch } from "./cross-entropy.ts";
 import { evaluateGates } from "./evaluate.ts";
@@ -33,22 +33,13 @@ export function searchThresholds(outcomes: LevelOutcomes, options: SearchOptions
   else crossEntropySearch(evaluations, levels, options);
   const { byError, byHarm } = evaluations.fronts();
   const evaluate = (cuts: readonly GateCuts[]) => evaluateGates(outcomes, table.gates(cuts), options.costs);
-  const lastOnly = evaluateGates(outcomes, lastLevelGates(levels), options.costs);
+  const lastOnly = evaluateGates(outcomes, lastLevelOnlyPoint(levels).gates, options.costs);
   const cheaper = byHarm.map(evaluate).filter((point) => point.cost < lastOnly.cost);
   return {
     graph: byError.map(evaluate),
     path: [lastOnly, ...cheaper.reverse()],
     evaluated: evaluations.count,
   };
-}
-
-/** Gates that send every row straight to the last level. */
-export function lastLevelGates(levels: number): Gate[] {
-  return Array.from({ length: levels - 1 }, (_, k) => ({
-    accept: NEVER,
-    skip: new Array<number>(levels - 2 - k).fill(NEVER),
-    hopeless: null,
-  }));
 }
 
 function lastLevelOnly(table: CellTable, levels: number): GateCuts[] {

@@ -29,14 +29,16 @@ export function lastLevelOnlyPoint(levels: number): OperatingPoint {
   return { name: "last-level-only", gates, expected: null, certificate: null };
 }
 
-/** The first level whose answer matters: a level that sends every row to the last one need not run. */
+/**
+ * The first level that need run: levels before it accept nothing and send every row the same way, so that their answers
+ * do not matter.
+ */
 export function entryLevel(gates: readonly Gate[]): number {
-  const first = gates[0];
-  const sendsAll = first !== undefined && first.hopeless === null && [first.accept, ...first.skip].every(isNever);
-  return sendsAll ? gates.length : 0;
-}
-
-/** Confidences end at 1. */
-function isNever(cut: number): boolean {
-  return cut >= NEVER;
+  let level = 0;
+  for (let gate = gates[0]; gate !== undefined; gate = gates[level]) {
+    const sendsAllOneWay = gate.hopeless === null && [gate.accept, ...gate.skip].every((cut) => cut >= NEVER);
+    if (!sendsAllOneWay) break;
+    level += 1 + gate.skip.length;
+  }
+  return Math.min(level, gates.length);
 }

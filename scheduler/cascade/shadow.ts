@@ -102,7 +102,7 @@ export class Shadows {
       const rows = picked.slice(start, start + lastLevel.maxRows);
       const asked = lastLevel.request(request, rows);
       // the memory of the request goes back to its owner with the answer
-      const inputs = asked.inputs.map((input) => ({ ...input, data: input.data.slice() }));
+      const inputs = asked.inputs.map((input) => ({ ...input, data: new Uint8Array(input.data) }));
       const answers = rows.map((row) => rowAnswer(outputs, row, this.#options.answers));
       this.#waiting.push({ request: { ...asked, inputs }, answers, onCompared });
       this.#waitingRows += rows.length;

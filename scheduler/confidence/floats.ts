@@ -44,7 +44,7 @@ export function readMask(tensor: Tensor): ArrayLike<number> {
 }
 
 function aligned(data: Uint8Array, elementBytes: number): [ArrayBufferLike, number, number] {
-  const bytes = data.byteOffset % elementBytes === 0 ? data : data.slice();
+  const bytes = data.byteOffset % elementBytes === 0 ? data : new Uint8Array(data);
   return [bytes.buffer, bytes.byteOffset, Math.floor(bytes.byteLength / elementBytes)];
 }
 

@@ -16,8 +16,8 @@ import {
   testGates,
 } from "../../../planner/cascade/certify.ts";
 import type { LevelOutcomes } from "../../../planner/cascade/outcomes.ts";
-import { lastLevelGates } from "../../../planner/cascade/search.ts";
 import { type Gate, NEVER } from "../../../proto/files/cascade-file.ts";
+import { lastLevelOnlyPoint } from "../../../scheduler/cascade/policy.ts";
 
 const RISK = 0.05;
 const accept = (cut: number): Gate[] => [{ accept: cut, skip: [], hopeless: null }];
@@ -77,7 +77,7 @@ describe("testGates", () => {
 
   it("asks nothing of the last level alone, and much of gates that these few rows do not reach", () => {
     const few = spread(20, 0);
-    const alone = testGates(lastLevelGates(2), few, options());
+    const alone = testGates(lastLevelOnlyPoint(2).gates, few, options());
     assert.deepEqual([alone.passed, alone.pValue, alone.bound], [true, 0, 0]);
     const unreached = testGates(accept(0.95), few, options());
     assert.equal(unreached.passed, false);
@@ -128,7 +128,7 @@ describe("certifyPath", () => {
       i % 20 === 1 ? 0 : 1,
       1,
     ]);
-    const path = [lastLevelGates(2), accept(0.8), accept(0.5), accept(0.95)];
+    const path = [lastLevelOnlyPoint(2).gates, accept(0.8), accept(0.5), accept(0.95)];
     const steps = certifyPath(path, twoLevels(rows), options());
     assert.deepEqual(
       steps.map(({ passed }) => passed),

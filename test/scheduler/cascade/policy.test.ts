@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
-import type { Gate } from "../../../proto/files/cascade-file.ts";
-import { route } from "../../../scheduler/cascade/policy.ts";
+import { type Gate, NEVER } from "../../../proto/files/cascade-file.ts";
+import { entryLevel, route } from "../../../scheduler/cascade/policy.ts";
 
 const PLAIN: Gate = { accept: 0.9, skip: [], hopeless: null };
 const SKIPPING: Gate = { accept: 0.9, skip: [0.6, 0.3], hopeless: null };
@@ -50,5 +50,34 @@ describe("route", () => {
         assert.ok(route(Math.min(p, q), gate, 0, 4) >= route(Math.max(p, q), gate, 0, 4));
       }),
     );
+  });
+});
+
+describe("entryLevel", () => {
+  const never = (skips: number): Gate => ({
+    accept: NEVER,
+    skip: new Array<number>(skips).fill(NEVER),
+    hopeless: null,
+  });
+  const open: Gate = { accept: 0.9, skip: [], hopeless: null };
+
+  it("is the level that every row reaches whatever the levels before it answer", () => {
+    assert.equal(entryLevel([open, open]), 0);
+    assert.equal(entryLevel([never(0), open]), 1);
+    assert.equal(entryLevel([never(1), open]), 2);
+    assert.equal(entryLevel([never(0), never(0)]), 2);
+    assert.equal(entryLevel([never(0)]), 1);
+  });
+
+  it("is level 0 where some rows may stop or go another way", () => {
+    assert.equal(entryLevel([{ ...never(1), skip: [0.3] }, open]), 0);
+    assert.equal(entryLevel([{ ...never(0), hopeless: { below: 0.1, action: "accept" } }, open]), 0);
+  });
+
+  it("agrees with route, row by row", () => {
+    for (const q of [0, 0.5, 1, Number.NaN]) {
+      assert.equal(route(q, never(1), 0, 2), 2);
+      assert.equal(route(q, never(0), 0, 2), 1);
+    }
   });
 });
