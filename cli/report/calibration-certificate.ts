@@ -7,42 +7,44 @@ import { rangeBar } from "./range-bar.ts";
 
 /** Rows of a long table that are shown; the rest is counted. */
 const SHOWN_STEPS = 60;
+const OPEN_STEPS = 12;
+const OPEN = markup` open`;
 const SHOWN_CLASSES = 60;
 
 export function certificateSection(data: CalibrationReportData): Section {
-  const { steps, dataset } = data;
+  const { steps } = data;
   return {
     id: "certificate",
     title: "The certificate",
     intro: `Settings from cautious to bold, tested in this order on rows that chose nothing; the first that fails ends the test. A step passes where p is at most ${significant(data.risk)}.`,
-    body: [
-      promise(data),
-      steps.length === 0
-        ? null
-        : tableHtml(
-            [
-              { title: "Step", numeric: true },
-              { title: "Harm", numeric: true },
-              { title: `Cost, ${data.costUnit}`, numeric: true },
-              { title: "p", numeric: true },
-              { title: "Result", numeric: false },
-            ],
-            // The end says where the test stopped, so it is the beginning that is left out.
-            steps
-              .map((step, i) => [
-                whole(i),
-                percent(step.harm, dataset.certifyRows),
-                significant(step.cost),
-                pValue(step.pValue),
-                step.passed ? markup`<span class="good">passed</span>` : markup`<span class="bad">failed</span>`,
-              ])
-              .slice(-SHOWN_STEPS),
-          ),
-      steps.length > SHOWN_STEPS
-        ? markup`<p class="intro">The ${whole(steps.length - SHOWN_STEPS)} steps before these all passed.</p>`
-        : null,
-    ],
+    body: [promise(data), steps.length === 0 ? null : stepsHtml(data)],
   };
+}
+
+/** Folded where it is long: the figures to look at are at the end. */
+function stepsHtml({ steps, dataset, costUnit }: CalibrationReportData): Markup {
+  const passed = steps.filter((step) => step.passed).length;
+  const summary = `${whole(passed)} of ${whole(steps.length)} tested steps passed`;
+  const left = steps.length - SHOWN_STEPS;
+  return markup`<details${steps.length <= OPEN_STEPS ? OPEN : null}><summary>${summary}</summary>${tableHtml(
+    [
+      { title: "Step", numeric: true },
+      { title: "Harm", numeric: true },
+      { title: `Cost, ${costUnit}`, numeric: true },
+      { title: "p", numeric: true },
+      { title: "Result", numeric: false },
+    ],
+    // The end says where the test stopped, so it is the beginning that is left out.
+    steps
+      .map((step, i) => [
+        whole(i),
+        percent(step.harm, dataset.certifyRows),
+        significant(step.cost),
+        pValue(step.pValue),
+        step.passed ? markup`<span class="good">passed</span>` : markup`<span class="bad">failed</span>`,
+      ])
+      .slice(-SHOWN_STEPS),
+  )}${left > 0 ? markup`<p class="intro">The ${whole(left)} steps before these all passed.</p>` : null}</details>`;
 }
 
 export function harmSection(data: CalibrationReportData): Section | null {

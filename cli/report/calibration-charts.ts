@@ -56,8 +56,8 @@ export function thresholdGraph(data: CalibrationReportData): Markup {
   ];
   return chart({
     description: "Threshold performance graph: cost of a row against the share of right answers",
-    width: 720,
-    height: 430,
+    width: 860,
+    height: 460,
     x: {
       label: `cost per row, ${data.costUnit}${spread > 20 ? " (logarithmic)" : ""}`,
       scale: spread > 20 ? "log" : "linear",

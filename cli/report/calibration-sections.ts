@@ -3,7 +3,16 @@ import type { Gate } from "../../proto/files/cascade-file.ts";
 import { reliabilityDiagram, thresholdGraph } from "./calibration-charts.ts";
 import type { CalibrationReportData, ReportPoint } from "./calibration-data.ts";
 import { flowChart } from "./flow-chart.ts";
-import { decimals, interval, NO_NUMBER, percent, points as pointsOf, significant, whole } from "./format.ts";
+import {
+  boundPercent,
+  decimals,
+  interval,
+  NO_NUMBER,
+  percent,
+  points as pointsOf,
+  significant,
+  whole,
+} from "./format.ts";
 import { type Markup, type MarkupPart, markup } from "./markup.ts";
 import { boxHtml, figureHtml, type Section, tableHtml } from "./page.ts";
 
@@ -88,7 +97,7 @@ export function pointsSection(data: CalibrationReportData): Section {
           point.gates.map((gate, k) => [
             k === 0 ? point.name : "",
             levels[k]?.model ?? whole(k),
-            gate.accept > 1 ? "never stands" : cut(gate.accept),
+            acceptText(gate),
             elseText(
               gate,
               k,
@@ -115,8 +124,10 @@ export function graphSection(data: CalibrationReportData): Section | null {
 }
 
 export function pathsSection({ points, levels, defaultPoint, dataset }: CalibrationReportData): Section | null {
+  // A point that only asks the last level has nothing to show.
+  const shown = points.filter(({ reach }) => reach.slice(0, -1).some((share) => share > 0));
   // The default first: it is what most readers will run.
-  const shown = [...points].sort((a, b) => Number(b.name === defaultPoint) - Number(a.name === defaultPoint));
+  shown.sort((a, b) => Number(b.name === defaultPoint) - Number(a.name === defaultPoint));
   if (shown.length === 0) return null;
   return {
     id: "paths",
@@ -192,7 +203,12 @@ function certificateCell({ bound, uncertifiedBecause }: ReportPoint, data: Calib
   }
   if (bound === null) return markup`<span class="good">certified</span>`;
   const rows = data.dataset.certifyRows;
-  return markup`<span class="good">${data.metric} ≤ ${percent(bound, rows)}</span><br><span class="quiet">asked: ${percent(data.epsilon, rows)}</span>`;
+  return markup`<span class="good">${data.metric} ≤ ${boundPercent(bound)}</span><br><span class="quiet">asked: ${percent(data.epsilon, rows)}</span>`;
+}
+
+function acceptText({ accept }: Gate): string {
+  if (accept > 1) return "never stands";
+  return accept <= 0 ? "always stands" : cut(accept);
 }
 
 /** Cuts of calibrated confidences crowd below 1, where three digits say nothing. */
@@ -212,7 +228,7 @@ function elseText({ accept, skip, hopeless }: Gate, level: number, models: reado
     const band = hopeless.action === "accept" ? "stands, too hard for all" : `to ${name(models.length - 1)}`;
     ways.push(`below ${cut(hopeless.below)} ${band}`);
   }
-  return ways.join(", then ") || NO_NUMBER;
+  return ways.join(", else ") || NO_NUMBER;
 }
 
 function nonFinite(counts: readonly (readonly [string, number])[]): Markup | null {

@@ -21,9 +21,9 @@ interface Flow {
   readonly share: number;
 }
 
-const WIDTH = 720;
+const WIDTH = 860;
 const LEFT = 8;
-const RIGHT = 150;
+const RIGHT = 190;
 const TOP = 44;
 const HEIGHT = 190;
 const COLUMN_PX = 12;
@@ -110,18 +110,20 @@ function endLabels(
   answeredBefore: (k: number) => number,
   x: number,
   formatShare: (share: number) => string,
-): Markup[] {
+): (Markup | null)[] {
   let lowest = Number.NEGATIVE_INFINITY;
   const wanted = levels.map((_, k) => {
+    if (answered[k] === 0) return lowest;
     lowest = Math.max(y(answeredBefore(k)) + thickness(answered[k] ?? 0) / 2 + 4, lowest + LINE_PX);
     return lowest;
   });
   const excess = Math.max(0, lowest - (TOP + HEIGHT + 18));
   // From the bottom up: no label below the picture, none on another.
   const places = wanted.map((at, k) => Math.min(at, lowest - excess - (levels.length - 1 - k) * LINE_PX));
-  return levels.map(
-    (name, k) =>
-      markup`<text class="tick" x="${x + 8}" y="${places[k] ?? 0}">${`${shorten(name, 12)}: ${formatShare(answered[k] ?? 0)}`}</text>`,
+  return levels.map((name, k) =>
+    answered[k] === 0
+      ? null
+      : markup`<text class="tick" x="${x + 8}" y="${places[k] ?? 0}">${`${shorten(name, 18)}: ${formatShare(answered[k] ?? 0)}`}</text>`,
   );
 }
 

@@ -5,11 +5,18 @@ export const NO_NUMBER = "–";
 /** A share of 1 in percent. Two decimals say something from about 2,000 rows on, where one row is 0.05 %. */
 export function percent(share: number, rows: number): string {
   if (!Number.isFinite(share)) return NO_NUMBER;
+  if (share === 0) return "0 %";
   const digits = rows >= 2_000 ? 2 : 1;
   const text = (share * 100).toFixed(digits);
   // A few of very many is not none.
   const rounded = Number(text) === 0 && share > 0 ? `< ${(10 ** -digits).toFixed(digits)}` : text;
   return `${Object.is(Number(rounded), -0) ? rounded.replace("-", "") : rounded} %`;
+}
+
+/** An upper bound in percent, rounded up: rounded to the nearest it might promise what it does not hold. */
+export function boundPercent(bound: number): string {
+  if (!Number.isFinite(bound)) return NO_NUMBER;
+  return `${(Math.ceil(bound * 10_000 - 1e-9) / 100 + 0).toFixed(2)} %`;
 }
 
 /** Difference of two shares, in percentage points, with its sign. */
@@ -44,6 +51,7 @@ export function decimals(value: number, digits: number): string {
 
 export function pValue(p: number): string {
   if (!Number.isFinite(p)) return NO_NUMBER;
+  if (p === 0) return "0";
   if (p > 0 && p < 0.0001) return "< 0.0001";
   return p.toPrecision(2);
 }

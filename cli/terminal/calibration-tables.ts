@@ -1,8 +1,16 @@
 /** What a calibration found, for the terminal: the levels and the operating points, in 100 columns. */
 import type { CalibrationReportData, ReportPoint } from "../report/calibration-data.ts";
-import { decimals, interval, NO_NUMBER, percent, points as pointsOf, significant } from "../report/format.ts";
+import {
+  boundPercent,
+  decimals,
+  interval,
+  NO_NUMBER,
+  percent,
+  points as pointsOf,
+  significant,
+} from "../report/format.ts";
 import type { Styles } from "./styles.ts";
-import { cellWidth, type TextColumn, textTable } from "./table.ts";
+import { cellWidth, plainText, type TextColumn, textTable, wrapped } from "./table.ts";
 
 const WIDTH = 100;
 
@@ -48,7 +56,7 @@ export function calibrationTables(data: CalibrationReportData, styles: Styles): 
     pointsOf(point.gap, rows),
     percent(point.harm, rows),
     share(point.cost),
-    point.reach.map((part) => decimals(part * 100, 1)).join(" / "),
+    point.reach.map(reachText).join(" / "),
     certificateText(point, data),
   ]);
   const last = clipped(data.levels.at(-1)?.model ?? "the last level");
@@ -59,12 +67,29 @@ export function calibrationTables(data: CalibrationReportData, styles: Styles): 
     styles.strong(`Operating points (certify split; gap in points and cost against ${last} alone; * default)`),
     // Coloured after the layout: colour codes have no width.
     ...textTable(POINT_COLUMNS, points, WIDTH).map((line, i) => coloured(line, data.points[i - 2], styles)),
+    ...reasons(data.points),
   ].join("\n")}\n`;
 }
 
+/** One decimal only where it says something. */
+function reachText(share: number): string {
+  if (share === 0) return "0";
+  return decimals(share * 100, share < 0.1 ? 1 : 0);
+}
+
+/** Why points are uncertified, each reason once, in lines of the table's width. */
+function reasons(points: readonly ReportPoint[]): string[] {
+  const names = new Map<string, string[]>();
+  for (const { name, uncertifiedBecause } of points) {
+    if (uncertifiedBecause === null) continue;
+    names.set(uncertifiedBecause, [...(names.get(uncertifiedBecause) ?? []), name]);
+  }
+  return [...names].flatMap(([reason, of]) => wrapped(`uncertified ${of.join(", ")}: ${reason}`, WIDTH));
+}
+
 function certificateText({ bound, uncertifiedBecause }: ReportPoint, { metric }: CalibrationReportData): string {
-  if (uncertifiedBecause !== null) return `uncertified: ${uncertifiedBecause}`;
-  return bound === null ? "certified" : `${metric} <= ${pointsOf(bound, 2_000).replace("+", "")} %`;
+  if (uncertifiedBecause !== null) return "uncertified";
+  return bound === null ? "certified" : `${metric} <= ${boundPercent(bound)}`;
 }
 
 function coloured(line: string, point: ReportPoint | undefined, styles: Styles): string {
@@ -74,6 +99,6 @@ function coloured(line: string, point: ReportPoint | undefined, styles: Styles):
 
 /** Names in headings. */
 function clipped(text: string): string {
-  const plain = text.replace(/[\p{Cc}\p{Cf}]/gu, "?");
+  const plain = plainText(text);
   return cellWidth(plain) <= 24 ? plain : `${[...plain].slice(0, 23).join("")}…`;
 }

@@ -10,7 +10,6 @@ export interface TextColumn {
 const GAP = "  ";
 /** A shrinking column keeps this much. */
 const LEAST_WIDTH = 6;
-/** Would move the cursor or change colours. */
 const CONTROL = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 /** East Asian scripts and emoji take two cells. */
 const WIDE =
@@ -23,10 +22,10 @@ export function textTable(
   width: number,
 ): string[] {
   const clean = [columns.map(({ title }) => title), ...rows].map((cells) =>
-    columns.map((_, i) => (cells[i] ?? "").replace(CONTROL, "?")),
+    columns.map((_, i) => plainText(cells[i] ?? "")),
   );
   const natural = columns.map((_, i) => Math.max(...clean.map((cells) => cellWidth(cells[i] ?? ""))));
-  const widths = fit(columns, natural, width);
+  const widths = fittedWidths(columns, natural, width);
   const lines = clean.map((cells) =>
     clip(
       cells.map((cell, i) => pad(clip(cell, widths[i] ?? 0), widths[i] ?? 0, columns[i]?.align)).join(GAP),
@@ -42,13 +41,29 @@ export function textTable(
   return [lines[0] ?? "", rule, ...lines.slice(1)];
 }
 
+/** Text that cannot move the cursor or change colours. */
+export function plainText(text: string): string {
+  return text.replace(CONTROL, "?");
+}
+
+/** Lines of at most `width` cells, broken between words; longer words are cut. */
+export function wrapped(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of plainText(text).split(" ")) {
+    const last = lines.at(-1);
+    if (last !== undefined && cellWidth(`${last} ${word}`) <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(clip(word, width));
+  }
+  return lines;
+}
+
 /** Cells on the terminal. */
 export function cellWidth(text: string): number {
   return [...text].reduce((sum, character) => sum + (/\p{M}/u.test(character) ? 0 : WIDE.test(character) ? 2 : 1), 0);
 }
 
 /** Takes from the widest shrinking column until the table fits or none can give. */
-function fit(columns: readonly TextColumn[], natural: readonly number[], width: number): number[] {
+function fittedWidths(columns: readonly TextColumn[], natural: readonly number[], width: number): number[] {
   const widths = [...natural];
   let excess = widths.reduce((sum, one) => sum + one, GAP.length * (widths.length - 1)) - width;
   while (excess > 0) {
