@@ -1,5 +1,11 @@
 /** Pictures of a calibration. */
-import type { CalibrationReportData, ReportConfidence, ReportGraphPoint, ReportLevel } from "./calibration-data.ts";
+import type {
+  CalibrationReportData,
+  ReportConfidence,
+  ReportGraphPoint,
+  ReportLevel,
+  ReportPoint,
+} from "./calibration-data.ts";
 import { type ChartPoint, chart, type Series } from "./chart.ts";
 import { decimals, percent, percentTick, significant, tick, whole } from "./format.ts";
 import type { Markup } from "./markup.ts";
@@ -9,37 +15,40 @@ export function thresholdGraph(data: CalibrationReportData): Markup {
   const rows = graphRows(data);
   const costs = data.levels.map(({ cost }) => cost).filter((cost) => cost > 0);
   const spread = Math.max(...costs) / Math.min(...costs);
-  const point = (one: ReportGraphPoint, label: string | null): ChartPoint => ({
-    x: one.cost,
-    y: one.accuracy,
-    title: `${one.name === null ? "" : `${one.name}: `}${percent(one.accuracy, rows)} right at ${significant(one.cost)} ${data.costUnit}`,
-    ...(label === null ? {} : { label }),
+  const point = (cost: number, accuracy: number, name: string): ChartPoint => ({
+    x: cost,
+    y: accuracy,
+    title: `${name}${percent(accuracy, rows)} right at ${significant(cost)} ${data.costUnit}`,
   });
+  const pointsOf = (points: readonly ReportGraphPoint[]) =>
+    points.map(({ cost, accuracy }) => point(cost, accuracy, ""));
   const ablation = data.ablation.map(
     ({ name, points }, i): Series => ({
       name,
       kind: "line",
       color: i + 3,
       dashed: true,
-      points: points.map((one) => point(one, null)),
+      points: pointsOf(points),
     }),
   );
-  const named = data.graph.filter(({ name }) => name !== null);
   const series: Series[] = [
     ...ablation,
-    { name: "searched thresholds", kind: "line", color: 0, points: data.graph.map((one) => point(one, null)) },
+    { name: "searched thresholds", kind: "line", color: 0, points: pointsOf(data.graph) },
     {
       name: "certified",
       kind: "scatter",
       color: 2,
-      points: data.graph.filter(({ certified }) => certified).map((one) => point(one, null)),
+      points: pointsOf(data.graph.filter(({ certified }) => certified)),
     },
     {
       name: "operating point",
       kind: "scatter",
       color: 1,
       mark: "star",
-      points: named.map((one) => point(one, one.name)),
+      points: data.points.filter(usesLevels).map(({ name, graphCost, graphAccuracy }) => ({
+        ...point(graphCost, graphAccuracy, `${name}: `),
+        label: name,
+      })),
     },
     {
       name: "one level alone",
@@ -47,9 +56,7 @@ export function thresholdGraph(data: CalibrationReportData): Markup {
       color: "muted",
       mark: "diamond",
       points: data.levels.map(({ model, cost, graphAccuracy }) => ({
-        x: cost,
-        y: graphAccuracy,
-        title: `${model} alone: ${percent(graphAccuracy, rows)} right at ${significant(cost)} ${data.costUnit}`,
+        ...point(cost, graphAccuracy, `${model} alone: `),
         label: model,
       })),
     },
@@ -115,8 +122,13 @@ export function reliabilityDiagram(level: ReportLevel, confidence: ReportConfide
   });
 }
 
+/** Whether a point asks anything but the last level: else there is nothing to draw. */
+export function usesLevels({ reach }: ReportPoint): boolean {
+  return reach.slice(0, -1).some((share) => share > 0);
+}
+
 /** Rows of the split that the graph's figures are from. */
-export function graphRows({ dataset, graphSplit }: CalibrationReportData): number {
+function graphRows({ dataset, graphSplit }: CalibrationReportData): number {
   return graphSplit === "tune" ? dataset.tuneRows : dataset.certifyRows;
 }
 

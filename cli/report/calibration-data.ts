@@ -84,8 +84,6 @@ export interface ReportGraphPoint {
   readonly cost: number;
   readonly accuracy: number;
   readonly certified: boolean;
-  /** Operating points that are this point; null for none. */
-  readonly name: string | null;
 }
 
 export interface ReportPoint {
@@ -105,6 +103,9 @@ export interface ReportPoint {
   /** paths[k][j]: share of level k's rows answered there (j = k) or sent to level j. */
   readonly paths: readonly (readonly number[])[];
   readonly gates: readonly Gate[];
+  /** Figures on the split of the graph, where the point is drawn. */
+  readonly graphCost: number;
+  readonly graphAccuracy: number;
 }
 
 export interface ReportStep {

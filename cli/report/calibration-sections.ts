@@ -1,6 +1,6 @@
 /** Sections of the report of a calibration. A section without anything to show is null. */
 import type { Gate } from "../../proto/files/cascade-file.ts";
-import { reliabilityDiagram, thresholdGraph } from "./calibration-charts.ts";
+import { reliabilityDiagram, thresholdGraph, usesLevels } from "./calibration-charts.ts";
 import type { CalibrationReportData, ReportPoint } from "./calibration-data.ts";
 import { flowChart } from "./flow-chart.ts";
 import {
@@ -124,8 +124,7 @@ export function graphSection(data: CalibrationReportData): Section | null {
 }
 
 export function pathsSection({ points, levels, defaultPoint, dataset }: CalibrationReportData): Section | null {
-  // A point that only asks the last level has nothing to show.
-  const shown = points.filter(({ reach }) => reach.slice(0, -1).some((share) => share > 0));
+  const shown = points.filter(usesLevels);
   // The default first: it is what most readers will run.
   shown.sort((a, b) => Number(b.name === defaultPoint) - Number(a.name === defaultPoint));
   if (shown.length === 0) return null;

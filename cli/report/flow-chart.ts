@@ -84,8 +84,9 @@ function onTop(flow: Flow, column: number): number {
   return flow.from === column ? 0 : 1;
 }
 
+/** Of one target, the nearest source first: the others passed beneath it. */
 function byTarget(a: Flow, b: Flow): number {
-  return a.to - b.to || a.from - b.from;
+  return a.to - b.to || b.from - a.from;
 }
 
 function offsets(flows: readonly Flow[], start: number, order: (a: Flow, b: Flow) => number): Map<Flow, number> {
