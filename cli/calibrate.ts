@@ -8,10 +8,12 @@ import { countCertifyUse } from "./calibrate/certify-uses.ts";
 import { collectData } from "./calibrate/collect-data.ts";
 import { goldenRows } from "./calibrate/golden.ts";
 import { CALIBRATE_HELP, type CalibrateOptions, parseCalibrateOptions } from "./calibrate/options.ts";
+import { reportData } from "./calibrate/report-data.ts";
 import { calibrationText, percent } from "./calibrate/summary.ts";
 import { writeVersion } from "./calibrate/write-version.ts";
 import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
 import { perfAnalyzerData } from "./dataset/perf-data.ts";
+import { calibrationReport } from "./report/calibration-report.ts";
 
 const SEED = 1;
 /** Rows in perf_analyzer's input file. */
@@ -55,12 +57,8 @@ async function run(options: CalibrateOptions, argv: readonly string[], io: Comma
     `${data.rowHashes.length} rows: ${splits.fit.length} fit confidences, ${splits.tune.length} choose thresholds, ` +
       `${splits.certify.length} certify`,
   );
-  const feasible = feasibility(splits.certify.length, options.metric, options.risk);
-  note(
-    `${feasible.samples} rows can certify a ${options.metric} of ${percent(feasible.smallestMargin)} at best (no loss at ` +
-      `all), about ${percent(feasible.marginAtTwoPercentDisagreement)} where 2 % of the answers differ; asked: ` +
-      percent(options.maxDrop),
-  );
+  const feasible = feasibilityText(splits.certify.length, options);
+  note(feasible);
   const search = {
     confidence: options.confidence,
     metric: options.metric,
@@ -84,7 +82,20 @@ async function run(options: CalibrateOptions, argv: readonly string[], io: Comma
       command: `hybridserve calibrate ${argv.join(" ")}`,
     },
   });
-  const files = new Map<string, string | Uint8Array>([["cascade.json", `${JSON.stringify(file, null, 1)}\n`]]);
+  const report = reportData({
+    options,
+    collected,
+    prepared,
+    calibrated,
+    file,
+    certifyUses,
+    feasibility: [feasible],
+    warnings: certifyUses > 1 ? [reuseText(certifyUses)] : [],
+  });
+  const files = new Map<string, string | Uint8Array>([
+    ["cascade.json", `${JSON.stringify(file, null, 1)}\n`],
+    ["report.html", calibrationReport(report)],
+  ]);
   if (collected.ran !== null) {
     const { inputs, runs } = collected.ran;
     files.set("golden.npz", goldenRows(inputs, data.levels, runs, splits.certify));
@@ -99,5 +110,21 @@ async function run(options: CalibrateOptions, argv: readonly string[], io: Comma
   }
   io.stdout(calibrationText(file, calibrated, certifyUses));
   if (path === undefined) io.stdout("Nothing was written (--dry-run).\n");
-  else io.stdout(`Written: ${relative(process.cwd(), path) || path}\n`);
+  else io.stdout(`Written: ${relative(process.cwd(), path) || path} (open report.html in a browser)\n`);
+}
+
+/** What so many rows can show, before the search. */
+function feasibilityText(samples: number, { metric, risk, maxDrop }: CalibrateOptions): string {
+  const { smallestMargin, marginAtTwoPercentDisagreement } = feasibility(samples, metric, risk);
+  return (
+    `${samples} rows can certify a ${metric} of ${percent(smallestMargin)} at best (no loss at all), about ` +
+    `${percent(marginAtTwoPercentDisagreement)} where 2 % of the answers differ; asked: ${percent(maxDrop)}`
+  );
+}
+
+function reuseText(uses: number): string {
+  return (
+    `These certify rows were used ${uses} times for this cascade; a promise that was looked for repeatedly is weaker ` +
+    "than its risk says."
+  );
 }
