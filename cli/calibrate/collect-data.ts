@@ -100,7 +100,7 @@ export async function collectData(options: CalibrateOptions, note: (text: string
         ran: null,
       };
     }
-    const cache = options.cacheDirectory === "" ? null : new LevelCache(options.cacheDirectory);
+    const cache = options.cacheDirectory === "" ? null : new LevelCache(options.cacheDirectory, note);
     const dataHash = datasetHash(dataset.inputs);
     const runs: LevelRun[] = [];
     for (const level of levels) {

@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunRows } from "../../planner/runtime.ts";
+import { InferenceError } from "../../proto/errors.ts";
 import { readNpz, writeNpz } from "../../proto/files/npz.ts";
 import { canonicalJson } from "../../proto/files/policy-hash.ts";
 import type { Tensor } from "../../proto/tensor.ts";
@@ -24,29 +25,30 @@ const OUTPUT = "output:";
 
 export class LevelCache {
   readonly #directory: string;
+  readonly #warn: (text: string) => void;
 
-  /** `directory` is made when something is kept. */
-  constructor(directory: string) {
+  /** `directory` is made when something is kept; `warn` gets a line for every chunk that is damaged. */
+  constructor(directory: string, warn: (text: string) => void) {
     this.#directory = directory;
+    this.#warn = warn;
   }
 
-  /** The chunk as it was kept; undefined where it is not, or cannot be read: it is computed again then. */
+  /** The chunk as it was kept; undefined where it is not, or is damaged: it is computed again then. */
   async get(key: ChunkKey): Promise<RunRows | undefined> {
     const path = this.#path(key);
     let bytes: Uint8Array;
     try {
       bytes = await readFile(path);
-    } catch {
+    } catch (error) {
+      if (!(error instanceof Error && "code" in error && error.code === "ENOENT")) this.#again(path, error);
       return undefined;
     }
-    const arrays = readNpz(bytes, path);
-    const cost = arrays.get(COST);
-    const outputs = key.outputs.map((name) => arrays.get(OUTPUT + name));
-    if (cost === undefined || outputs.includes(undefined)) return undefined;
-    const tensors = outputs.flatMap((array, i): Tensor[] =>
-      array === undefined ? [] : [{ name: key.outputs[i] ?? "", ...array }],
-    );
-    return { outputs: tensors, cost: new DataView(cost.data.buffer, cost.data.byteOffset).getFloat64(0, true) };
+    try {
+      return readChunk(bytes, path, key);
+    } catch (error) {
+      this.#again(path, error);
+      return undefined;
+    }
   }
 
   /** Keeps a chunk; a half written one is never seen. */
@@ -65,7 +67,34 @@ export class LevelCache {
     await rename(`${path}.${process.pid}.part`, path);
   }
 
+  #again(path: string, error: unknown): void {
+    this.#warn(`warning: ${path} cannot be used, its rows run again: ${InferenceError.from(error).message}`);
+  }
+
   #path(key: ChunkKey): string {
     return join(this.#directory, `${createHash("sha256").update(canonicalJson(key)).digest("hex")}.npz`);
   }
+}
+
+/** Throws INVALID_ARGUMENT for bytes that are not this chunk. */
+function readChunk(bytes: Uint8Array, path: string, key: ChunkKey): RunRows {
+  const arrays = readNpz(bytes, path);
+  const array = (name: string) => {
+    const found = arrays.get(name);
+    if (found !== undefined) return found;
+    throw new InferenceError("INVALID_ARGUMENT", `it has no array '${name}'`);
+  };
+  const cost = array(COST);
+  if (cost.datatype !== "FP64" || cost.data.length !== 8) {
+    throw new InferenceError("INVALID_ARGUMENT", `array '${COST}' is not one FP64 number`);
+  }
+  const outputs = key.outputs.map((name): Tensor => ({ name, ...array(OUTPUT + name) }));
+  const short = outputs.find((output) => output.shape[0] !== key.rows);
+  if (short !== undefined) {
+    throw new InferenceError(
+      "INVALID_ARGUMENT",
+      `'${short.name}' has shape [${short.shape}], expected ${key.rows} rows`,
+    );
+  }
+  return { outputs, cost: new DataView(cost.data.buffer, cost.data.byteOffset).getFloat64(0, true) };
 }
