@@ -117,7 +117,7 @@ function exampleHtml(example: HarmExample, level: string): Markup {
   // Only what cannot leave the page: a picture from elsewhere would tell who reads the report.
   const picture =
     image?.startsWith("data:image/png;base64,") === true
-      ? markup`<img src="${image}" alt="input of row ${row}">`
+      ? markup`<img src="${image}" alt="input of row ${whole(row)}">`
       : markup`<p><code>${values}</code></p>`;
-  return markup`<div class="example">${picture}<p>row ${row}: <strong>${label}</strong></p><p>${level}: <span class="bad">${cascadeAnswer}</span>, confidence ${decimals(confidence, 3)}</p><p>last level: <span class="good">${lastLevelAnswer}</span></p></div>`;
+  return markup`<div class="example">${picture}<p>row ${whole(row)}: <strong>${label}</strong></p><p>${level}: <span class="bad">${cascadeAnswer}</span>, confidence ${decimals(confidence, 3)}</p><p>last level: <span class="good">${lastLevelAnswer}</span></p></div>`;
 }

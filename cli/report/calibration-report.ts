@@ -9,7 +9,7 @@ import {
   pointsSection,
   reliabilitySection,
 } from "./calibration-sections.ts";
-import { boundPercent, decimals, percent, points, significant, whole } from "./format.ts";
+import { boundText, decimals, percent, points, significant, whole } from "./format.ts";
 import { type Markup, markup } from "./markup.ts";
 import { boxHtml, factsHtml, listHtml, pageHtml, type Section, tilesHtml } from "./page.ts";
 
@@ -62,7 +62,7 @@ function headline(data: CalibrationReportData, point: ReportPoint, last: string)
       name: `of ${last}'s cost${Number.isFinite(cheaper) ? ` (${decimals(cheaper, 1)} times cheaper)` : ""}`,
     },
     {
-      value: point.bound === null ? "no" : `${data.metric} ≤ ${boundPercent(point.bound)}`,
+      value: point.bound === null ? "no" : `${data.metric} ≤ ${boundText(data.metric, point.bound)}`,
       name: point.bound === null ? "certificate" : `certified, at ${confidenceLevel(data)} confidence`,
     },
   ])}`;

@@ -3,16 +3,7 @@ import type { Gate } from "../../proto/files/cascade-file.ts";
 import { reliabilityDiagram, thresholdGraph, usesLevels } from "./calibration-charts.ts";
 import type { CalibrationReportData, ReportPoint } from "./calibration-data.ts";
 import { flowChart } from "./flow-chart.ts";
-import {
-  boundPercent,
-  decimals,
-  interval,
-  NO_NUMBER,
-  percent,
-  points as pointsOf,
-  significant,
-  whole,
-} from "./format.ts";
+import { boundText, decimals, interval, NO_NUMBER, percent, points as pointsOf, significant, whole } from "./format.ts";
 import { type Markup, type MarkupPart, markup } from "./markup.ts";
 import { boxHtml, figureHtml, type Section, tableHtml } from "./page.ts";
 
@@ -201,8 +192,7 @@ function certificateCell({ bound, uncertifiedBecause }: ReportPoint, data: Calib
     return markup`<span class="bad">uncertified</span><br><span class="quiet">${uncertifiedBecause}</span>`;
   }
   if (bound === null) return markup`<span class="good">certified</span>`;
-  const rows = data.dataset.certifyRows;
-  return markup`<span class="good">${data.metric} ≤ ${boundPercent(bound)}</span><br><span class="quiet">asked: ${percent(data.epsilon, rows)}</span>`;
+  return markup`<span class="good">${data.metric} ≤ ${boundText(data.metric, bound)}</span><br><span class="quiet">asked: ${significant(data.epsilon * 100)}</span>`;
 }
 
 function acceptText({ accept }: Gate): string {

@@ -13,10 +13,11 @@ export function percent(share: number, rows: number): string {
   return `${Object.is(Number(rounded), -0) ? rounded.replace("-", "") : rounded} %`;
 }
 
-/** An upper bound in percent, rounded up: rounded to the nearest it might promise what it does not hold. */
-export function boundPercent(bound: number): string {
+/** An upper bound with its unit, rounded up: rounded to the nearest it might promise what does not hold. */
+export function boundText(metric: "gap" | "harm", bound: number): string {
   if (!Number.isFinite(bound)) return NO_NUMBER;
-  return `${(Math.ceil(bound * 10_000 - 1e-9) / 100 + 0).toFixed(2)} %`;
+  // Adding 0 makes -0 a plain 0.
+  return `${(Math.ceil(bound * 10_000 - 1e-9) / 100 + 0).toFixed(2)} ${metric === "gap" ? "points" : "%"}`;
 }
 
 /** Difference of two shares, in percentage points, with its sign. */

@@ -103,7 +103,7 @@ code{font:.85em ui-monospace,monospace;overflow-wrap:anywhere}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.88rem;min-width:100%;margin:.6rem 0}
 th,td{padding:.35rem .7rem .35rem 0;border-bottom:1px solid var(--rule);vertical-align:top}th{color:var(--soft);font-weight:600}
 .text{text-align:left}.number{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}.quiet{color:var(--soft)}
+td.text{min-width:7rem}td .good{white-space:nowrap}.good{color:var(--good);font-weight:600}.bad{color:var(--bad);font-weight:600}.quiet{color:var(--soft)}
 summary{cursor:pointer;margin:.6rem 0}figure{margin:.8rem 0}.row{display:flex;flex-wrap:wrap;gap:1rem}.row>figure{flex:1 1 19rem;min-width:0}
 .chart{display:block;width:100%;min-width:27rem;height:auto;font:12px system-ui,sans-serif}.row .chart{min-width:0}
 .chart text{fill:var(--ink)}.chart .tick,.chart .name{fill:var(--soft)}.chart .label{font-weight:600;paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}

@@ -1,7 +1,7 @@
 /** What a calibration found, for the terminal: the levels and the operating points, in 100 columns. */
 import type { CalibrationReportData, ReportPoint } from "../report/calibration-data.ts";
 import {
-  boundPercent,
+  boundText,
   decimals,
   interval,
   NO_NUMBER,
@@ -10,7 +10,7 @@ import {
   significant,
 } from "../report/format.ts";
 import type { Styles } from "./styles.ts";
-import { cellWidth, plainText, type TextColumn, textTable, wrapped } from "./table.ts";
+import { clip, plainText, type TextColumn, textTable, wrapped } from "./table.ts";
 
 const WIDTH = 100;
 
@@ -59,12 +59,12 @@ export function calibrationTables(data: CalibrationReportData, styles: Styles): 
     point.reach.map(reachText).join(" / "),
     certificateText(point, data),
   ]);
-  const last = clipped(data.levels.at(-1)?.model ?? "the last level");
+  const last = clip(plainText(data.levels.at(-1)?.model ?? "the last level"), 24);
   return `${[
-    styles.strong(`Levels (certify split, cost in ${clipped(data.costUnit)})`),
+    styles.strong(`Levels (certify split, cost in ${clip(plainText(data.costUnit), 30)})`),
     ...textTable(LEVEL_COLUMNS, levels, WIDTH),
     "",
-    styles.strong(`Operating points (certify split; gap in points and cost against ${last} alone; * default)`),
+    styles.strong(`Operating points (certify split; gap in points, against ${last} alone; * default)`),
     // Coloured after the layout: colour codes have no width.
     ...textTable(POINT_COLUMNS, points, WIDTH).map((line, i) => coloured(line, data.points[i - 2], styles)),
     ...reasons(data.points),
@@ -89,16 +89,10 @@ function reasons(points: readonly ReportPoint[]): string[] {
 
 function certificateText({ bound, uncertifiedBecause }: ReportPoint, { metric }: CalibrationReportData): string {
   if (uncertifiedBecause !== null) return "uncertified";
-  return bound === null ? "certified" : `${metric} <= ${boundPercent(bound)}`;
+  return bound === null ? "certified" : `${metric} <= ${boundText(metric, bound)}`;
 }
 
 function coloured(line: string, point: ReportPoint | undefined, styles: Styles): string {
   if (point === undefined) return line;
   return (point.uncertifiedBecause === null ? styles.good : styles.bad)(line);
-}
-
-/** Names in headings. */
-function clipped(text: string): string {
-  const plain = plainText(text);
-  return cellWidth(plain) <= 24 ? plain : `${[...plain].slice(0, 23).join("")}…`;
 }

@@ -78,7 +78,8 @@ function fittedWidths(columns: readonly TextColumn[], natural: readonly number[]
   return widths;
 }
 
-function clip(text: string, width: number): string {
+/** The text, its end replaced by "…" where it is wider than `width` cells. */
+export function clip(text: string, width: number): string {
   if (cellWidth(text) <= width) return text;
   let kept = "";
   for (const character of text) {
