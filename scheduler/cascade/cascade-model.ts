@@ -202,12 +202,12 @@ export class CascadeModel implements Model {
     return this.#controller.choose({ requested, drifted: this.#watch.alarm !== null, queueDelayMs }, nowMs).point;
   }
 
-  /** Drift is looked for where a request goes the watched point's own way, whoever chose it. */
+  /** Drift is looked for where a request goes the watched point's own way, whoever chose it; the last level has none. */
   #plan(request: InferenceRequest, point: OperatingPoint): RunPlan {
     const last = this.#environment.levels.length - 1;
     const { min, max } = levelBounds(request, last);
     const entry = entryLevel(point.gates);
-    const isWatched = point === this.#controller.operatingPoint && min === 0 && max === last && entry === 0;
+    const isWatched = point === this.#controller.operatingPoint && min === 0 && max === last && entry < last;
     return {
       gates: point.gates,
       entryLevel: Math.min(max, Math.max(min, entry)),

@@ -7,6 +7,7 @@ import type { OperatingPoint } from "../../proto/files/cascade-file.ts";
 import { CONFIDENCE_BINS } from "./cascade-statistics.ts";
 import { findShift, type ShiftTest } from "./distribution-shift.ts";
 import { type DriftEvidence, eValue, NO_EVIDENCE, observeDisagreement } from "./drift-evidence.ts";
+import { entryLevel } from "./policy.ts";
 
 /** Rows that enter the cascade in one window of the free detector, and windows that teach it the confidences. */
 const WINDOW_ROWS = 2_000;
@@ -37,7 +38,7 @@ export interface DriftState {
   /** Counts of the present window: paths[k][j] rows from level k to j, confidences[k][bin]. */
   readonly paths: readonly (readonly number[])[];
   readonly confidences: readonly (readonly number[])[];
-  /** Confidences of the first windows, what later ones are compared with. */
+  /** Confidences of the certify split, or where the file lacks them of the first windows: what later ones shall be like. */
   readonly reference: readonly (readonly number[])[];
   readonly referenceWindows: number;
 }
@@ -58,6 +59,8 @@ export class DriftWatch {
   readonly #rowsToFalseAlarm: number;
   readonly #policy: string;
   #point: OperatingPoint;
+  /** Where the point's rows enter: there a window counts them. */
+  #entryLevel: number;
   #evidence: DriftEvidence;
   #alarm: DriftAlarm | null;
   #windowRows: number;
@@ -70,6 +73,7 @@ export class DriftWatch {
     this.#levels = options.levels;
     this.#rowsToFalseAlarm = options.rowsToFalseAlarm;
     this.#point = options.point;
+    this.#entryLevel = entryLevel(options.point.gates);
     this.#policy = options.policy;
     const state = resumed(options);
     this.#evidence = state.evidence;
@@ -112,12 +116,14 @@ export class DriftWatch {
   watch(point: OperatingPoint): void {
     if (point.name === this.#point.name) return;
     this.#point = point;
+    this.#entryLevel = entryLevel(point.gates);
     this.#evidence = NO_EVIDENCE;
     this.#windowRows = 0;
     this.#paths = zeros(this.#levels, this.#levels);
     this.#confidences = zeros(this.#levels, CONFIDENCE_BINS);
-    this.#reference = zeros(this.#levels, CONFIDENCE_BINS);
-    this.#referenceWindows = 0;
+    const reference = certifiedReference(point, this.#levels);
+    this.#reference = reference ?? zeros(this.#levels, CONFIDENCE_BINS);
+    this.#referenceWindows = reference === undefined ? 0 : REFERENCE_WINDOWS;
   }
 
   /** One row at a level, on its way by the watched point. `bin`: of its confidence; -1: none. Allocates nothing. */
@@ -127,7 +133,7 @@ export class DriftWatch {
     if (paths === undefined || confidences === undefined) return;
     paths[destination] = (paths[destination] ?? 0) + 1;
     if (bin >= 0) confidences[bin] = (confidences[bin] ?? 0) + 1;
-    if (level === 0) this.#windowRows++;
+    if (level === this.#entryLevel) this.#windowRows++;
   }
 
   /** Ends the window if it is full; returns the alarm that this raises, once. Call it once a request. */
@@ -183,7 +189,7 @@ export class DriftWatch {
       const low = shift.cell / CONFIDENCE_BINS;
       const text =
         `level ${k} has ${percent(shift.observed)} of its confidences between ${low.toFixed(2)} and ` +
-        `${(low + 1 / CONFIDENCE_BINS).toFixed(2)}, at first ${percent(shift.expected)}`;
+        `${(low + 1 / CONFIDENCE_BINS).toFixed(2)}, expected ${percent(shift.expected)}`;
       return { detector: "confidence", text };
     }
     return undefined;
@@ -209,6 +215,7 @@ export class DriftWatch {
 function resumed(options: DriftOptions): DriftState {
   const { state, policy, point, levels } = options;
   const isSamePolicy = state?.policy === policy;
+  const reference = certifiedReference(point, levels);
   if (state !== undefined && isSamePolicy && state.point === point.name) return state;
   return {
     policy,
@@ -218,9 +225,19 @@ function resumed(options: DriftOptions): DriftState {
     windowRows: 0,
     paths: zeros(levels, levels),
     confidences: zeros(levels, CONFIDENCE_BINS),
-    reference: zeros(levels, CONFIDENCE_BINS),
-    referenceWindows: 0,
+    reference: reference ?? zeros(levels, CONFIDENCE_BINS),
+    referenceWindows: reference === undefined ? 0 : REFERENCE_WINDOWS,
   };
+}
+
+/** Rows of the certify split by their confidence; undefined where the file does not tell them. */
+function certifiedReference({ expected, certificate }: OperatingPoint, levels: number): number[][] | undefined {
+  if (expected?.confidences == null || certificate === null) return undefined;
+  const { confidences, reach } = expected;
+  return Array.from({ length: levels }, (_, k) => {
+    const rows = certificate.samples * (reach[k] ?? 0);
+    return Array.from({ length: CONFIDENCE_BINS }, (_, bin) => (confidences[k]?.[bin] ?? 0) * rows);
+  });
 }
 
 function zeros(rows: number, columns: number): number[][] {

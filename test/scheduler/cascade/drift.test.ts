@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import type { OperatingPoint } from "../../../proto/files/cascade-file.ts";
+import { NEVER, type OperatingPoint } from "../../../proto/files/cascade-file.ts";
 import { findShift } from "../../../scheduler/cascade/distribution-shift.ts";
 import { type DriftState, DriftWatch } from "../../../scheduler/cascade/drift.ts";
 import { eValue, NO_EVIDENCE, observeDisagreement } from "../../../scheduler/cascade/drift-evidence.ts";
@@ -124,6 +124,29 @@ describe("free detector", () => {
     assert.equal(alarm?.detector, "paths");
     assert.match(alarm?.text ?? "", /level 0 .* expected/);
     assert.equal(traffic(watch, 10_000, 0.3, 3, [19, 5]), undefined, "it alarms once");
+  });
+
+  it("ends its windows where the first levels are not used", () => {
+    const paths = [
+      [0, 0, 0],
+      [0, 0.5, 0.5],
+      [0, 0, 1],
+    ];
+    const expected = { ...expectation(), reach: [0, 1, 0.5], paths };
+    const watch = watchOf({ point: { ...certified(), gates: [gate(NEVER), gate(0.8)], expected } });
+    for (let row = 0; row < 4_000; row++) watch.observeRow(1, row % 10 === 0 ? 1 : 2, 5);
+    assert.equal(watch.endWindow(1)?.detector, "paths");
+  });
+
+  it("knows the confidences of the certify split from the start, where the file tells them", () => {
+    const confidences = [0, 1, 2].map(() => new Array<number>(20).fill(0));
+    for (const row of confidences.slice(0, 2)) row.splice(19, 1, 0.54);
+    for (const row of confidences.slice(0, 2)) row.splice(5, 1, 0.46);
+    const known = { ...certified(), expected: { ...expectation(), confidences } };
+    const calm = watchOf({ point: known });
+    assert.equal(traffic(calm, 20_000, 0.54, 2), undefined);
+    const moved = watchOf({ point: known });
+    assert.equal(traffic(moved, 2_000, 0.54, 2, [18, 5])?.detector, "confidence");
   });
 
   it("learns the confidences of the first windows, and alarms when they move within their gates", () => {

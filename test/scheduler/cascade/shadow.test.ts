@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { InferenceError } from "../../../proto/errors.ts";
-import type { OperatingPoint } from "../../../proto/files/cascade-file.ts";
+import { NEVER, type OperatingPoint } from "../../../proto/files/cascade-file.ts";
 import type { DriftAlarm } from "../../../scheduler/cascade/drift.ts";
 import { certificate, gate, point } from "../../support/cascades.ts";
 import { integers } from "../../support/tensors.ts";
@@ -86,5 +86,18 @@ describe("shadows and drift", () => {
       serving: { driftState: cascade.driftState },
     });
     assert.equal(recalibrated.cascade.driftAlarm, null);
+  });
+
+  it("watches a point that does not use the first level", async () => {
+    const promise = { ...certificate("sha256:p"), disagreementBound: 0.1 };
+    const own = { ...point("AP", [gate(NEVER), gate(0.8)]), certificate: promise };
+    const { clock, cascade, xs } = setUp({ points: [own], serving: { shadowShare: 1 } });
+    for (let i = 0; i < 20; i++) {
+      const answer = cascade.infer(ask("a", new Array<number[]>(8).fill([0.5, 0.95, 0.9])));
+      await clock.advance(100);
+      await answer;
+    }
+    assert.equal(xs.batches.length, 0);
+    assert.equal(cascade.driftAlarm?.detector, "disagreement");
   });
 });
