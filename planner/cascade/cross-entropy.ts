@@ -17,7 +17,7 @@ const POLISH_STEPS = [-4, -2, -1, 1, 2, 4];
 
 /** Looks at many gates for each price, by error and by harm; everything looked at is kept in `evaluations`. */
 export function crossEntropySearch(evaluations: Evaluations, levels: number, options: SearchOptions): void {
-  const lastCost = options.costs[levels - 1] ?? 1;
+  const lastCost = options.costs[levels - 1] || 1; // a price per cost of nothing is no price
   const toCuts = cutsFrom(evaluations, levels, options);
   const dimensions = numberOfCuts(levels, options);
   PRICES.forEach((price, restart) => {

@@ -152,6 +152,19 @@ describe("searchThresholds", () => {
   });
 });
 
+describe("costs of nothing", () => {
+  it("ends where no level, or only the last, costs anything", () => {
+    const outcomes = plausibleOutcomes(4, 100, 8);
+    for (const costs of [
+      [0, 0, 0, 0],
+      [1, 2, 3, 0],
+    ]) {
+      const { path } = searchThresholds(outcomes, options(4, { costs }));
+      assert.equal(path.length, 1, "nothing is cheaper than a last level that costs nothing");
+    }
+  });
+});
+
 describe("named points", () => {
   const front = [
     { cost: 1, accuracy: 0.5 },
