@@ -10,13 +10,17 @@ export type LoadCommand =
   | { readonly kind: "payload"; readonly workload: string; readonly messages: readonly Uint8Array[] }
   /** Sends one message and returns its answer. */
   | { readonly kind: "once"; readonly subject: string; readonly workload: string; readonly index: number }
+  /** Sends every message once, `concurrency` in flight, and returns all answers in the order of the messages. */
+  | { readonly kind: "each"; readonly subject: string; readonly workload: string; readonly concurrency: number }
   | ({ readonly kind: "measure" } & LoadPlan);
 
-/** One closed-loop measurement: `concurrency` requests in flight, each answered one followed by the next. */
+/** One measurement. Closed loop: `concurrency` requests in flight, each answered one followed by the next. */
 export interface LoadPlan {
   readonly subject: string;
   readonly workload: string;
   readonly concurrency: number;
+  /** Open loop instead: requests start at this mean rate at random times, and latency counts from those times. */
+  readonly ratePerSecond?: number;
   /** Load before the measured window opens. */
   readonly warmupMs: number;
   readonly measureMs: number;
@@ -29,6 +33,7 @@ export interface LoadPlan {
 export type LoadReply =
   | { readonly kind: "done" }
   | { readonly kind: "answer"; readonly status: string; readonly text: string; readonly message: Uint8Array }
+  | { readonly kind: "answers"; readonly messages: readonly Uint8Array[] }
   | { readonly kind: "measured"; readonly result: LoadResult }
   | { readonly kind: "failed"; readonly text: string };
 
