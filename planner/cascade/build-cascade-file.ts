@@ -153,6 +153,7 @@ function expectation(outcome: GateOutcome, costs: readonly Cost[]): Expectation 
     harm: outcome.harm,
     gap: outcome.gap,
     disagreement: outcome.disagreement,
+    confidences: outcome.confidences,
     cost: { value: outcome.cost, unit, source },
   };
 }

@@ -31,4 +31,6 @@ export interface GateOutcome {
   readonly gap: number;
   /** Share of rows that the cascade answers otherwise than the last level. */
   readonly disagreement: number;
+  /** confidences[k][bin]: shares of level k's rows in each of the server's bins of confidence; zeros where none came. */
+  readonly confidences: readonly (readonly number[])[];
 }

@@ -85,6 +85,11 @@ export interface Expectation {
   readonly gap: number;
   /** Share of rows that the cascade answers otherwise than the last level. */
   readonly disagreement: number;
+  /**
+   * confidences[k][bin]: shares of level k's rows by their confidence, in equal bins over 0..1; all 0 where nothing is
+   * known, as at the last level. null: not recorded; drift then learns them from its first traffic.
+   */
+  readonly confidences: readonly (readonly number[])[] | null;
   /** Per row. */
   readonly cost: Cost;
 }

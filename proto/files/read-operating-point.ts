@@ -63,8 +63,10 @@ function readExpectation(field: JsonField, levels: number): Expectation {
     "harm",
     "gap",
     "disagreement",
+    "confidences",
     "cost",
   ]);
+  const confidences = field.optional("confidences");
   const interval = field.optional("accuracyInterval");
   return {
     accuracy: field.get("accuracy").number(0, 1),
@@ -75,6 +77,10 @@ function readExpectation(field: JsonField, levels: number): Expectation {
     harm: field.get("harm").number(0, 1),
     gap: field.get("gap").number(-1, 1),
     disagreement: field.get("disagreement").number(0, 1),
+    confidences:
+      confidences === undefined || confidences.isNull()
+        ? null
+        : itemsOf(confidences, levels).map((row) => row.items().map((share) => share.number(0, 1))),
     cost: readCost(field.get("cost")),
   };
 }

@@ -64,6 +64,7 @@ export function expectation(): Expectation {
     harm: 0.006,
     gap: 0.004,
     disagreement: 0.02,
+    confidences: null,
     cost: { value: 0.07, unit: "cpuSeconds", source: "measured" },
   };
 }

@@ -104,7 +104,7 @@ describe("evaluateGates", () => {
       { accept: 0.9, skip: [0.2], hopeless: null },
       { accept: 0.7, skip: [], hopeless: null },
     ];
-    const outcome = evaluateGates(outcomes, gates, [1, 10, 100]);
+    const { confidences, ...outcome } = evaluateGates(outcomes, gates, [1, 10, 100]);
     // Row 0 stands at level 0, row 1 at level 1, rows 2 and 3 skip to level 2; both answers that stand are harm.
     assert.deepEqual(outcome, {
       gates,
@@ -122,6 +122,17 @@ describe("evaluateGates", () => {
       gap: 0.5,
       disagreement: 0.5,
     });
+    // Three of the four have a confidence at level 0, one enters level 1, the last level has none.
+    const filled = confidences.map((shares) => shares.flatMap((share, bin) => (share > 0 ? [[bin, share]] : [])));
+    assert.deepEqual(filled, [
+      [
+        [2, 1 / 3],
+        [10, 1 / 3],
+        [18, 1 / 3],
+      ],
+      [[16, 1]],
+      [],
+    ]);
   });
 
   it("agrees with the losses that the certificate tests", () => {

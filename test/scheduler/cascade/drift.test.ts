@@ -144,7 +144,7 @@ describe("free detector", () => {
     for (const row of confidences.slice(0, 2)) row.splice(5, 1, 0.46);
     const known = { ...certified(), expected: { ...expectation(), confidences } };
     const calm = watchOf({ point: known });
-    assert.equal(traffic(calm, 20_000, 0.54, 2), undefined);
+    assert.equal(traffic(calm, 20_000, 0.54, 2, [19, 5]), undefined);
     const moved = watchOf({ point: known });
     assert.equal(traffic(moved, 2_000, 0.54, 2, [18, 5])?.detector, "confidence");
   });
