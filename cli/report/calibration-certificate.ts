@@ -118,6 +118,8 @@ function exampleHtml(example: HarmExample, level: string): Markup {
   const picture =
     image?.startsWith("data:image/png;base64,") === true
       ? markup`<img src="${image}" alt="input of row ${whole(row)}">`
-      : markup`<p><code>${values}</code></p>`;
+      : values === ""
+        ? null
+        : markup`<p><code>${values}</code></p>`;
   return markup`<div class="example">${picture}<p>row ${whole(row)}: <strong>${label}</strong></p><p>${level}: <span class="bad">${cascadeAnswer}</span>, confidence ${decimals(confidence, 3)}</p><p>last level: <span class="good">${lastLevelAnswer}</span></p></div>`;
 }

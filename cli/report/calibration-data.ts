@@ -126,7 +126,7 @@ export interface ReportClassHarm {
 export interface HarmExample {
   /** Where the row stands in the data set. */
   readonly row: number;
-  /** PNG data URI, or null where the input is no image: then `values` shows it. */
+  /** PNG data URI, or null where the input is no image: then `values` shows it; "" where it is not known. */
   readonly image: string | null;
   readonly values: string;
   readonly label: string;

@@ -1,7 +1,7 @@
 /** Sections of the report of a calibration. A section without anything to show is null. */
 import type { Gate } from "../../proto/files/cascade-file.ts";
 import { reliabilityDiagram, thresholdGraph, usesLevels } from "./calibration-charts.ts";
-import type { CalibrationReportData, ReportPoint } from "./calibration-data.ts";
+import type { CalibrationReportData, ReportConfidence, ReportPoint } from "./calibration-data.ts";
 import { flowChart } from "./flow-chart.ts";
 import { boundText, decimals, interval, NO_NUMBER, percent, points as pointsOf, significant, whole } from "./format.ts";
 import { type Markup, type MarkupPart, markup } from "./markup.ts";
@@ -164,7 +164,7 @@ export function reliabilitySection({ levels, dataset }: CalibrationReportData): 
         ],
         judged.flatMap(({ level, confidence }) =>
           [
-            { name: `${confidence.beforeFunction}, before`, quality: confidence.before },
+            { name: `${confidence.beforeFunction}, before`, quality: isFitted(confidence) ? confidence.before : null },
             { name: confidence.function, quality: confidence.after },
           ].flatMap(({ name, quality }) =>
             quality === null
@@ -218,6 +218,11 @@ function elseText({ accept, skip, hopeless }: Gate, level: number, models: reado
     ways.push(`below ${cut(hopeless.below)} ${band}`);
   }
   return ways.join(", else ") || NO_NUMBER;
+}
+
+/** Whether there is a before: an unfitted function is its own. */
+function isFitted({ beforeFunction, function: name }: ReportConfidence): boolean {
+  return beforeFunction !== name;
 }
 
 function nonFinite(counts: readonly (readonly [string, number])[]): Markup | null {

@@ -53,6 +53,8 @@ interface Scale {
 }
 
 const MARGIN = { top: 14, right: 18, bottom: 46, left: 62 };
+/** Distance of ticks, px, more or less. */
+const TICK_PX = 65;
 /** Height of a line of text, px. */
 const LINE_PX = 14;
 /** Width of a character in the legend and in labels, px, on the wide side. */
@@ -97,7 +99,7 @@ function scaleOf(axis: Axis, values: readonly number[], [from, to]: readonly [nu
   const span = map(high) - map(low);
   return {
     at: (value) => from + ((map(Math.min(high, Math.max(low, value))) - map(low)) / span) * (to - from),
-    ticks: log ? logTicks(low, high) : linearTicks(low, high, Math.max(2, Math.round(Math.abs(to - from) / 80))),
+    ticks: log ? logTicks(low, high) : linearTicks(low, high, Math.max(2, Math.round(Math.abs(to - from) / TICK_PX))),
     low,
     high,
   };

@@ -2,14 +2,14 @@
 
 /**
  * Multiples of 1, 2 or 5 times a power of ten within [low, high], ascending: about `count` of them, never above
- * 2.5 `count` + 1. One value, `low`, where the range is empty.
+ * 1.3 `count` + 1. One value, `low`, where the range is empty.
  */
 export function linearTicks(low: number, high: number, count: number): number[] {
   const raw = (high - low) / count;
   if (!(raw > 0) || !Number.isFinite(raw)) return [low];
   const power = Math.floor(Math.log10(raw));
   const lead = raw / 10 ** power;
-  const factor = [1, 2, 5].find((candidate) => lead <= candidate * 1.2) ?? 10;
+  const factor = [1, 2, 5].find((candidate) => lead <= candidate * 1.3) ?? 10;
   // 10 ** -n is not exact: dividing by the whole number is, so that 0.3 is the double nearest to 0.3.
   const tickAt = (i: number) => (power < 0 ? (i * factor) / 10 ** -power : i * factor * 10 ** power);
   const step = tickAt(1);

@@ -64,6 +64,22 @@ describe("calibrationReport", () => {
     }
   });
 
+  it("compares a confidence with what was before only where something was fitted", () => {
+    assert.match(calibrationReport(SAMPLE), /max_prob, before/);
+    const levels = SAMPLE.levels.map(({ confidence, ...level }) => ({
+      ...level,
+      confidence: confidence === null ? null : { ...confidence, function: "max_prob" },
+    }));
+    assert.doesNotMatch(calibrationReport({ ...SAMPLE, levels }), /before</);
+  });
+
+  it("shows inputs that are no pictures as values", () => {
+    const examples = SAMPLE.harmExamples.map((example) => ({ ...example, image: null, values: "1.5, 2" }));
+    const html = calibrationReport({ ...SAMPLE, harmExamples: examples });
+    assert.match(html, /<code>1\.5, 2<\/code>/);
+    assert.doesNotMatch(html, /<img/);
+  });
+
   it("leaves out what there is not", () => {
     const html = calibrationReport({
       ...SAMPLE,

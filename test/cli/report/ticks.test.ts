@@ -19,7 +19,7 @@ describe("linearTicks", () => {
       const ticks = linearTicks(low, high, count);
       const where = `${low} ${high} ${count}: ${ticks}`;
       const slack = (high - low) * 1e-6;
-      assert.ok(ticks.length <= 2.5 * count + 1 && ticks.length >= Math.floor(count / 3), where);
+      assert.ok(ticks.length <= 1.3 * count + 1 && ticks.length >= Math.floor(count / 3), where);
       assert.ok(
         ticks.every((tick) => tick >= low - slack && tick <= high + slack),
         where,
