@@ -12,7 +12,7 @@ import { loadServices } from "../../proto/load.ts";
 import { RECEIVE_WINDOW_BYTES } from "../../proto/receive-window.ts";
 import type { Cancellation } from "../../scheduler/cancellation.ts";
 import { RemoteCallError } from "./kserve-error.ts";
-import type { RemoteMetadata } from "./kserve-metadata.ts";
+import type { RemoteConfig, RemoteMetadata } from "./kserve-metadata.ts";
 import type { KserveSettings } from "./kserve-settings.ts";
 
 /** gRPC's own limit; what is larger cannot be framed. */
@@ -26,6 +26,7 @@ export interface KserveRpcs {
   readonly serverReady: Rpc;
   readonly modelReady: Rpc;
   readonly modelMetadata: Rpc;
+  readonly modelConfig: Rpc;
   readonly modelInferPath: string;
 }
 
@@ -43,6 +44,7 @@ export function loadKserveRpcs(): KserveRpcs {
     serverReady: rpc("ServerReady"),
     modelReady: rpc("ModelReady"),
     modelMetadata: rpc("ModelMetadata"),
+    modelConfig: rpc("ModelConfig"),
     modelInferPath: rpc("ModelInfer").path,
   };
 }
@@ -82,6 +84,12 @@ export class KserveEndpoint {
   modelMetadata(timeoutMs: number): Promise<RemoteMetadata> {
     const { model: name, version } = this.#settings;
     return this.#unary<RemoteMetadata>(this.#rpcs.modelMetadata, { name, version }, timeoutMs);
+  }
+
+  /** Its `config` is missing where the server sends none; of it only what is read here is named. */
+  modelConfig(timeoutMs: number): Promise<{ readonly config?: RemoteConfig }> {
+    const { model: name, version } = this.#settings;
+    return this.#unary<{ config?: RemoteConfig }>(this.#rpcs.modelConfig, { name, version }, timeoutMs);
   }
 
   close(): void {

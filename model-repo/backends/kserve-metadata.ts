@@ -1,4 +1,5 @@
-/** Whether a remote model is the one that the configuration describes. Pure. */
+/** Whether a remote model is the one that the configuration describes, and the one it was before. Pure. */
+import { createHash } from "node:crypto";
 import type { ModelSignature, TensorSpec } from "../../scheduler/signature.ts";
 import { wireShape } from "../../scheduler/signature.ts";
 
@@ -16,6 +17,12 @@ export interface RemoteTensor {
   readonly datatype: string;
   /** With the batch dimension where the model batches; -1 is any size. */
   readonly shape: readonly string[];
+}
+
+/** What is read of a remote's `inference.ModelConfig`. */
+export interface RemoteConfig {
+  readonly max_batch_size: number;
+  readonly input: readonly { readonly name: string; readonly optional: boolean }[];
 }
 
 /** Everything that keeps the remote from answering the configuration's requests, and what is only odd. */
@@ -37,6 +44,27 @@ export function compareMetadata(signature: ModelSignature, remote: RemoteMetadat
       (input) => `the remote has an input '${input.name}' that config.pbtxt does not list: it must be optional there`,
     );
   return { problems, warnings };
+}
+
+/**
+ * `sha256:<hex>` of name, platform, tensors and the newest version, which is the one that answers where none is asked
+ * for. Targets that say the same count once, so that the hash stays when one of them is away. All that can be known from
+ * outside: a model with other weights under the same version has the same hash, and only its answers tell.
+ */
+export function metadataHash(remotes: readonly RemoteMetadata[]): string {
+  const tensors = (list: readonly RemoteTensor[]) => list.map(({ name, datatype, shape }) => [name, datatype, shape]);
+  const texts = remotes.map((remote) => {
+    const { name, platform, inputs, outputs } = remote;
+    return JSON.stringify([name, newestVersion(remote), platform, tensors(inputs), tensors(outputs)]);
+  });
+  const hash = createHash("sha256").update(JSON.stringify([...new Set(texts)].sort()));
+  return `sha256:${hash.digest("hex")}`;
+}
+
+/** The highest of the versions that are numbers; "" where there is none. */
+export function newestVersion({ versions }: RemoteMetadata): string {
+  const numbers = versions.filter((version) => /^\d{1,15}$/.test(version)).map(Number);
+  return numbers.length === 0 ? "" : String(Math.max(...numbers));
 }
 
 function tensorProblems(

@@ -10,22 +10,26 @@ import { toSignature } from "../config/signature.ts";
 import type { Backend, LoadContext } from "./backend.ts";
 import { toBatchPolicy, toQueuePolicy } from "./batched-model.ts";
 import type { BreakerStatistics } from "./breaker.ts";
+import type { SelfHashed } from "./certificate-hash.ts";
 import { KserveEndpoint, loadKserveRpcs } from "./kserve-endpoint.ts";
 import { toInferenceError } from "./kserve-error.ts";
 import { KserveInstance } from "./kserve-instance.ts";
-import { compareMetadata } from "./kserve-metadata.ts";
+import { compareMetadata, metadataHash, type RemoteMetadata } from "./kserve-metadata.ts";
 import { KserveRemote, PROBE_TIMEOUT_MS } from "./kserve-remote.ts";
 import { type KserveSettings, type KserveTls, readKserveSettings } from "./kserve-settings.ts";
 
 export const kserveBackend: Backend = { load: loadKserve };
 
 /** A model on another server. */
-export class RemoteModel extends BatchedModel {
+export class RemoteModel extends BatchedModel implements SelfHashed {
+  readonly contentHash: string;
   readonly #remote: KserveRemote;
 
-  constructor(options: BatchedModelOptions, remote: KserveRemote) {
+  /** `contentHash`: `metadataHash` of what the targets said at load. */
+  constructor(options: BatchedModelOptions, remote: KserveRemote, contentHash: string) {
     super(options);
     this.#remote = remote;
+    this.contentHash = contentHash;
   }
 
   /** The health of each target, for metrics. */
@@ -62,8 +66,10 @@ async function loadKserve(context: LoadContext): Promise<Model> {
       if (state === 0) log.info({ ...fields, target }, `${name} answers again`);
     },
   });
+  let contentHash: string;
   try {
-    const { failures, warnings } = await checkRemote(settings, signature, endpoints);
+    const { failures, warnings, metadata } = await checkRemote(settings, signature, endpoints);
+    contentHash = metadataHash(metadata);
     for (const warning of warnings) log.warn(fields, warning);
     for (const [target, reason] of failures) remote.trip(target, reason);
   } catch (error) {
@@ -77,13 +83,15 @@ async function loadKserve(context: LoadContext): Promise<Model> {
   );
   const batching = toBatchPolicy(config);
   const queuePolicy = toQueuePolicy(config, context.maxQueuedRequests);
-  return new RemoteModel({ signature, instances, batching, queuePolicy, clock }, remote);
+  return new RemoteModel({ signature, instances, batching, queuePolicy, clock }, remote, contentHash);
 }
 
 interface RemoteCheck {
   /** Targets that do not answer, with the reason. */
   readonly failures: ReadonlyMap<string, string>;
   readonly warnings: readonly string[];
+  /** Of the targets that answered. */
+  readonly metadata: readonly RemoteMetadata[];
 }
 
 /** Asks every target; rejects where none is ready or where one has another model than the configuration describes. */
@@ -94,9 +102,10 @@ async function checkRemote(
 ): Promise<RemoteCheck> {
   const failures = new Map<string, string>();
   const warnings: string[] = [];
+  const answers: RemoteMetadata[] = [];
   const check = async (endpoint: KserveEndpoint) => {
     const { target } = endpoint;
-    let metadata: Awaited<ReturnType<KserveEndpoint["modelMetadata"]>>;
+    let metadata: RemoteMetadata;
     try {
       await endpoint.checkReady(PROBE_TIMEOUT_MS);
       metadata = await endpoint.modelMetadata(PROBE_TIMEOUT_MS);
@@ -104,6 +113,7 @@ async function checkRemote(
       failures.set(target, toInferenceError(signature.name, target, error).message);
       return;
     }
+    answers.push(metadata);
     const findings = compareMetadata(signature, metadata);
     const where = `model '${signature.name}' does not fit '${settings.model}' on remote '${target}'`;
     const [problem] = findings.problems;
@@ -111,7 +121,7 @@ async function checkRemote(
     for (const warning of findings.warnings) warnings.push(`model '${signature.name}', remote '${target}': ${warning}`);
   };
   await Promise.all(endpoints.map(check));
-  if (failures.size < endpoints.length) return { failures, warnings };
+  if (failures.size < endpoints.length) return { failures, warnings, metadata: answers };
   throw new InferenceError(
     "UNAVAILABLE",
     `${[...failures.values()].join("; ")}. Start that server with the model, or correct the parameters 'target' and ` +

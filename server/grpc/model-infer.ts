@@ -71,13 +71,18 @@ export function cancelReason(deadline: Date | number): InferenceError {
   return isLate ? new InferenceError("DEADLINE_EXCEEDED", "Deadline exceeded") : new InferenceError("CANCELLED", "");
 }
 
+/** A request's cancellation with its call's deadline (Infinity: none), on the models' clock, which is performance.now(). */
+export function cancellationUntil(deadline: Date | number): Cancellation {
+  return new Cancellation(performance.now() + Number(deadline) - Date.now());
+}
+
 /** The handler of unary ModelInfer. `report` sees every failure and returns what the client shall read. */
 export function modelInfer(
   models: ModelSource,
   report: Report,
 ): (call: ServerUnaryCall<InferMessage, WireMessage>, callback: sendUnaryData<WireMessage>) => void {
   return (call, callback) => {
-    const cancellation = new Cancellation();
+    const cancellation = cancellationUntil(call.getDeadline());
     let isAnswered = false;
     const fail = (error: unknown) => {
       isAnswered = true;

@@ -3,9 +3,9 @@ import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { StreamResponseMessage, type WireMessage } from "../../proto/codec/encode-response.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import { type InferenceResponse, NO_PARAMETERS, type Parameters } from "../../proto/inference.ts";
-import { Cancellation } from "../../scheduler/cancellation.ts";
+import type { Cancellation } from "../../scheduler/cancellation.ts";
 import { grpcError } from "./grpc-error.ts";
-import { cancelReason, type InferMessage, infer, type ModelSource } from "./model-infer.ts";
+import { cancellationUntil, cancelReason, type InferMessage, infer, type ModelSource } from "./model-infer.ts";
 import type { Report } from "./service-registry.ts";
 
 /** Requests of one stream that may be in hand; reading pauses there, and the client's sending with it. */
@@ -87,7 +87,7 @@ class InferStream {
 
   #receive(message: InferMessage): void {
     if (this.#isEnded || this.#isDraining) return;
-    const slot: Slot = { cancellation: new Cancellation(), outcome: undefined };
+    const slot: Slot = { cancellation: cancellationUntil(this.#call.getDeadline()), outcome: undefined };
     this.#slots.push(slot);
     if (this.#slots.length >= MAX_IN_FLIGHT) this.#call.pause();
     let running: Promise<InferenceResponse>;

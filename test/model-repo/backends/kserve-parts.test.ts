@@ -4,6 +4,7 @@ import { describe, it } from "node:test";
 import { status } from "@grpc/grpc-js";
 import { mergeRequests, scatterResponse } from "../../../model-repo/backends/kserve-batch.ts";
 import { outcomeOf, RemoteCallError, toInferenceError } from "../../../model-repo/backends/kserve-error.ts";
+import { metadataHash, type RemoteMetadata } from "../../../model-repo/backends/kserve-metadata.ts";
 import { readKserveSettings } from "../../../model-repo/backends/kserve-settings.ts";
 import { inspectRepositories } from "../../../model-repo/config/inspect-repository.ts";
 import type { ModelConfig } from "../../../model-repo/config/model-config.ts";
@@ -162,5 +163,36 @@ describe("outcomes", () => {
       [error.code, error.message],
       ["FAILED_PRECONDITION", "model 'm' on remote 'a:1': UNAUTHENTICATED: no token"],
     );
+  });
+});
+
+describe("the hash of a remote model", () => {
+  const tensor = { name: "x", datatype: "FP32", shape: ["-1", "2"] };
+  const model: RemoteMetadata = {
+    name: "giant",
+    versions: ["2", "10"],
+    platform: "onnxruntime_onnx",
+    inputs: [tensor],
+    outputs: [{ ...tensor, name: "y" }],
+  };
+  const hash = metadataHash([model]);
+
+  it("is the same for every target that says the same, and with older versions beside it", () => {
+    assert.match(hash, /^sha256:[0-9a-f]{64}$/);
+    assert.equal(metadataHash([model, { ...model }]), hash);
+    assert.equal(metadataHash([{ ...model, versions: ["10"] }]), hash);
+  });
+
+  it("tells another version, platform, shape, and a target that differs", () => {
+    const others: RemoteMetadata[] = [
+      { ...model, versions: ["2", "10", "11"] },
+      { ...model, platform: "pytorch" },
+      { ...model, inputs: [{ ...tensor, shape: ["-1", "3"] }] },
+    ];
+    for (const other of others) {
+      assert.notEqual(metadataHash([other]), hash);
+      assert.notEqual(metadataHash([model, other]), hash);
+      assert.equal(metadataHash([model, other]), metadataHash([other, model]));
+    }
   });
 });

@@ -11,7 +11,7 @@ import { VirtualClock } from "../../../scheduler/clock.ts";
 import { FakeModel } from "../../server/support/fake-repository.ts";
 import { until } from "../../server/support/test-server.ts";
 import { floats, fp32, request } from "../../support/tensors.ts";
-import { type Level, loadLevel, startRemote } from "../support/remote-level.ts";
+import { type Level, loadLevel, loadLevelAt, startRemote } from "../support/remote-level.ts";
 
 function ask(values: readonly number[], overrides: Partial<InferenceRequest> = {}): InferenceRequest {
   return request({ inputs: [fp32("INPUT0", [values.length / 2, 2], values)], ...overrides });
@@ -171,7 +171,7 @@ describe("deadline and cancellation", () => {
   it("an expired call is not sent", async (t) => {
     const remote = await startRemote(t);
     const clock = new VirtualClock();
-    const { model } = await loadLevel(t, remote.target, { clock });
+    const { model } = await loadLevelAt(t, remote.target, clock);
     await clock.advance(100);
     assert.equal((await failure(model.infer(ask([1, 2]), new Cancellation(100)))).code, "DEADLINE_EXCEEDED");
     assert.equal(remote.model.requests.length, 0);

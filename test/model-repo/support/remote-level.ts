@@ -5,7 +5,7 @@ import { kserveBackend, RemoteModel } from "../../../model-repo/backends/kserve.
 import type { ModelConfig } from "../../../model-repo/config/model-config.ts";
 import type { InferenceRequest } from "../../../proto/inference.ts";
 import type { Cancellation } from "../../../scheduler/cancellation.ts";
-import { VirtualClock } from "../../../scheduler/clock.ts";
+import { type Clock, VirtualClock } from "../../../scheduler/clock.ts";
 import type { ModelResponse } from "../../../scheduler/model.ts";
 import { FakeModel, FakeRepository } from "../../server/support/fake-repository.ts";
 import { MemoryLog, TestServer, type TestServerOptions } from "../../server/support/test-server.ts";
@@ -36,22 +36,27 @@ export async function startRemote(t: TestContext, options: TestServerOptions = {
 export interface LevelOptions {
   readonly parameters?: Readonly<Record<string, string>>;
   readonly config?: Partial<ModelConfig>;
-  readonly clock?: VirtualClock;
   readonly directory?: string;
 }
 
-export interface Level {
+export interface Level<Time extends Clock = VirtualClock> {
   readonly model: RemoteModel;
-  readonly clock: VirtualClock;
+  readonly clock: Time;
   readonly log: MemoryLog;
 }
 
 /** The model "m", which is "giant" on the targets; closed with the test. */
-export async function loadLevel(
+export function loadLevel(t: TestContext, target: string, options: LevelOptions = {}): Promise<Level> {
+  return loadLevelAt(t, target, new VirtualClock(), options);
+}
+
+/** As `loadLevel`, by the given clock. */
+export async function loadLevelAt<Time extends Clock>(
   t: TestContext,
   target: string,
-  { parameters = {}, config = {}, clock = new VirtualClock(), directory = "" }: LevelOptions = {},
-): Promise<Level> {
+  clock: Time,
+  { parameters = {}, config = {}, directory = "" }: LevelOptions = {},
+): Promise<Level<Time>> {
   const log = new MemoryLog();
   const all: Record<string, string> = { target, model: "giant", ...parameters };
   const resolvedConfig = {

@@ -77,7 +77,7 @@ export class TestClient {
         definition.responseDeserialize,
         request,
         metadataOf(options),
-        options.deadlineMs === undefined ? {} : { deadline: Date.now() + options.deadlineMs },
+        deadlineOf(options),
         (error: ServiceError | null, value: unknown) => (error === null ? resolve(value as Message) : reject(error)),
       );
       cancel = () => call.cancel();
@@ -106,9 +106,14 @@ export class TestClient {
         definition.requestSerialize,
         definition.responseDeserialize,
         metadataOf(options),
+        deadlineOf(options),
       ) as ClientDuplexStream<Message, Message>,
     );
   }
+}
+
+function deadlineOf({ deadlineMs }: CallOptions): { deadline?: number } {
+  return deadlineMs === undefined ? {} : { deadline: Date.now() + deadlineMs };
 }
 
 /** One ModelStreamInfer call, its answers collected. */
