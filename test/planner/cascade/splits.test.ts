@@ -43,6 +43,11 @@ describe("splitRows", () => {
     }
   });
 
+  it("certifies on the same rows whether something is fitted or not", () => {
+    const own = hashes(2_000, 4);
+    assert.deepEqual(splitRows(own, UNFITTED_SHARES).certify, splitRows(own, FITTED_SHARES).certify);
+  });
+
   it("keeps equal hashes together and asks nothing of where a row stands or what else there is", () => {
     const pool = hashes(30, 2);
     const rows = fc.array(fc.constantFrom(...pool), { minLength: 1, maxLength: 60 });
