@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { readNpz, writeNpz } from "../../../proto/files/npz.ts";
+import { calibrate, FASHION_COSTS, FASHION_IMAGES, FASHION_RECORDED, fashionCopy } from "./calibrate-runs.ts";
+
+describe("calibrate refuses", () => {
+  it("a command line it does not understand with exit code 2 and where to read on", async () => {
+    const wrong: readonly [readonly string[], RegExp][] = [
+      [[], /name a repository with --model-repository DIR/],
+      [["--model-repository", "m"], /name the cascade with --model NAME/],
+      [["--model-repository", "m", "--model", "c"], /name labelled rows with --data SET/],
+      [["--no-such-flag"], /no-such-flag/],
+    ];
+    for (const [argv, message] of wrong) {
+      const run = await calibrate(...argv);
+      assert.equal(run.code, 2);
+      assert.match(run.stderr, message);
+      assert.match(run.stderr, /See: hybridserve calibrate --help/);
+      assert.equal(run.stdout, "");
+    }
+  });
+
+  it("what is not there, naming it", async (t) => {
+    const { root, models } = await fashionCopy(t);
+    const repository = ["--model-repository", models];
+    const nowhere = join(root, "nowhere.npz");
+    const wrong: readonly [readonly string[], RegExp][] = [
+      [
+        [...repository, "--model", "none", "--data", FASHION_IMAGES],
+        /there is no cascade 'none'; make one with --levels/,
+      ],
+      [
+        [...repository, "--model", "fashion-l", "--data", FASHION_IMAGES],
+        /'fashion-l' .* no version with a cascade.json/,
+      ],
+      [[...repository, "--model", "fashion", "--data", nowhere], /nowhere\.npz/],
+      [[...repository, "--model", "x", "--levels", "fashion-xs,none", "--data", FASHION_IMAGES], /'none'/],
+      [[...repository, "--model", "x", "--levels", "fashion-xs", "--data", FASHION_IMAGES], /at least two models/],
+      [
+        [...repository, "--model", "fashion", "--levels", "fashion-xs,fashion-l", "--data", FASHION_IMAGES],
+        /is there already: leave out --levels/,
+      ],
+    ];
+    for (const [argv, message] of wrong) {
+      const run = await calibrate(...argv);
+      assert.equal(run.code, 1, argv.join(" "));
+      assert.match(run.stderr, message);
+      assert.doesNotMatch(run.stderr, /\n\s+at /);
+    }
+    assert.deepEqual((await readdir(models)).sort(), ["fashion", "fashion-l", "fashion-m", "fashion-xs"]);
+  });
+
+  it("costs that are not one a level, and recorded outputs without costs", async (t) => {
+    const { models, cascade } = await fashionCopy(t);
+    const argv = ["--model-repository", models, "--model", "fashion", "--data", FASHION_RECORDED];
+    const two = await calibrate(...argv, "--costs", "1,2");
+    assert.equal(two.code, 1);
+    assert.match(two.stderr, /--costs names 2 costs, the cascade has 3 levels/);
+    const none = await calibrate(...argv);
+    assert.equal(none.code, 1);
+    assert.match(none.stderr, /recorded outputs do not tell what a level costs: give --costs/);
+    assert.deepEqual((await readdir(cascade)).sort(), ["1", "config.pbtxt", "labels.txt"]);
+  });
+
+  it("a last level that is always right, unless the rows are said to be held out", async (t) => {
+    const { root, models, cascade } = await fashionCopy(t);
+    const recorded = readNpz(await readFile(FASHION_RECORDED), FASHION_RECORDED);
+    const last = recorded.get("level2");
+    const labels = recorded.get("labels");
+    assert.ok(last !== undefined && labels !== undefined);
+    // Half precision: 60 where the label is, 0 elsewhere; the last level then knows all the answers.
+    const scores = new Uint16Array(labels.data.length * 10);
+    labels.data.forEach((label, row) => {
+      scores[row * 10 + label] = 0x5380;
+    });
+    const data = join(root, "seen.npz");
+    await writeFile(
+      data,
+      writeNpz(new Map([...recorded, ["level2", { ...last, data: new Uint8Array(scores.buffer) }]])),
+    );
+    const argv = ["--model-repository", models, "--model", "fashion", "--data", data, "--costs", FASHION_COSTS];
+    const refused = await calibrate(...argv);
+    assert.equal(refused.code, 1);
+    assert.match(refused.stderr, /right on 100\.00 % of these rows.*--i-held-this-out/);
+    assert.deepEqual((await readdir(cascade)).sort(), ["1", "config.pbtxt", "labels.txt"]);
+    const believed = await calibrate(...argv, "--i-held-this-out", "--dry-run");
+    assert.equal(believed.code, 0, believed.stderr);
+  });
+});
+
+describe("calibrate --dry-run", () => {
+  it("tells all and writes nothing, as text and as JSON", async (t) => {
+    const { models, cascade } = await fashionCopy(t);
+    const argv = ["--model-repository", models, "--model", "fashion", "--data", FASHION_RECORDED, "--dry-run"];
+    const run = await calibrate(...argv, "--costs", FASHION_COSTS, "--json");
+    assert.equal(run.code, 0, run.stderr);
+    const printed = JSON.parse(run.stdout);
+    assert.equal(printed.directory, null);
+    assert.equal(printed.cascade.default, "AP");
+    assert.deepEqual((await readdir(cascade)).sort(), ["1", "config.pbtxt", "labels.txt"]);
+  });
+});
+
+describe("calibrate --help", () => {
+  it("prints the flags", async () => {
+    const run = await calibrate("--help");
+    assert.equal(run.code, 0);
+    assert.match(run.stdout, /--max-drop X/);
+  });
+});
