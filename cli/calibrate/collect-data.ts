@@ -3,22 +3,21 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CalibrationData } from "../../planner/cascade/calibrate.ts";
 import type { Scores } from "../../planner/cascade/level-answers.ts";
-import type { Runtime } from "../../planner/runtime.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeLevel, Cost } from "../../proto/files/cascade-file.ts";
 import { textHash } from "../../proto/files/policy-hash.ts";
 import { datasetHash, rowHashes } from "../../proto/files/row-hash.ts";
 import type { Tensor } from "../../proto/tensor.ts";
-import type { TensorSpec } from "../../scheduler/signature.ts";
 import type { Images } from "../dataset/dataset.ts";
 import { openDataset } from "../dataset/open-dataset.ts";
 import { LevelCache } from "./level-cache.ts";
 import { toScores } from "./level-scores.ts";
+import { cascadeInputs, classesOf, scoresOf, withScores } from "./level-wiring.ts";
 import { locateCascade } from "./locate-cascade.ts";
 import { newCascade, newCascadeConfig } from "./new-cascade.ts";
 import { openRuntime } from "./open-runtime.ts";
 import type { CalibrateOptions } from "./options.ts";
-import { type LevelRun, runLevel } from "./run-levels.ts";
+import { type LevelProgress, type LevelRun, runLevel } from "./run-levels.ts";
 
 export interface CollectedData {
   readonly data: CalibrationData;
@@ -38,8 +37,12 @@ export interface CollectedData {
   prepareDirectory(): Promise<void>;
 }
 
-/** `note` gets a line now and then for the user. Rejects with what is wrong with models, data or their fit. */
-export async function collectData(options: CalibrateOptions, note: (text: string) => void): Promise<CollectedData> {
+/** `note` gets warnings, `progress` every chunk of every level. Rejects with what is wrong with models, data or their fit. */
+export async function collectData(
+  options: CalibrateOptions,
+  note: (text: string) => void,
+  progress: LevelProgress,
+): Promise<CollectedData> {
   const located = await locateCascade(options.repositories, options.model);
   if (located.file !== undefined && options.levels.length > 0) {
     throw invalid(`cascade '${options.model}' is there already: leave out --levels, or name a new cascade`);
@@ -50,13 +53,14 @@ export async function collectData(options: CalibrateOptions, note: (text: string
   const names = located.file?.levels.map((level) => level.model) ?? options.levels;
   const runtime = await openRuntime(options.repositories, names, options.url, note);
   try {
+    const signatureOf = (name: string, version: string) => runtime.signature(name, version);
     const created =
       located.file === undefined ? newCascade(names.map((name) => runtime.signature(name, ""))) : undefined;
-    const levels = withScores(located.file?.levels ?? created?.levels ?? []);
+    const levels = withScores(located.file?.levels ?? created?.levels ?? [], signatureOf);
     const labelNames = await readLabelNames(options.repositories, [options.model, ...names].reverse());
-    const scoresSpec = scoresOf(levels, runtime);
+    const scoresSpec = scoresOf(levels, signatureOf);
     const dataset = await openDataset(options.data, {
-      inputs: cascadeInputs(levels, runtime),
+      inputs: cascadeInputs(levels, signatureOf),
       scores: scoresSpec,
       classes: classesOf(scoresSpec),
       labelNames,
@@ -104,7 +108,7 @@ export async function collectData(options: CalibrateOptions, note: (text: string
     const dataHash = datasetHash(dataset.inputs);
     const runs: LevelRun[] = [];
     for (const level of levels) {
-      runs.push(await runLevel(level, dataset.inputs, dataHash, runtime, cache, progressLines(note)));
+      runs.push(await runLevel(level, dataset.inputs, dataHash, runtime, cache, progress));
     }
     const scores = runs.map((run, k) =>
       toScores(
@@ -140,56 +144,8 @@ async function readLabelNames(repositories: readonly string[], models: readonly 
   return null;
 }
 
-/** The last level's tensor of scores. */
-function scoresOf(levels: readonly CascadeLevel[], runtime: Runtime): TensorSpec {
-  const last = levels.at(-1);
-  const name = last?.confidence?.outputs["scores"];
-  const signature = last === undefined ? undefined : runtime.signature(last.model, last.version);
-  const spec = signature?.outputs.find((output) => output.name === name);
-  if (spec !== undefined) return spec;
-  throw invalid(`level '${last?.model}' has no output '${name}'; its confidence in cascade.json names it`);
-}
-
-/** A single score tells two classes apart. */
-function classesOf({ dims }: TensorSpec): number | null {
-  const classes = dims.at(-1) ?? 1;
-  if (classes === -1) return null;
-  return classes === 1 ? 2 : classes;
-}
-
 function maskTensor(mask: Uint8Array | null): Tensor | undefined {
   return mask === null ? undefined : { name: "mask", datatype: "UINT8", shape: [mask.length], data: mask };
-}
-
-/** Every level needs a tensor of scores, the last too: its answers are what the others are judged by. */
-function withScores(levels: readonly CascadeLevel[]): CascadeLevel[] {
-  const output = levels.flatMap((level) => Object.keys(level.outputs))[0];
-  return levels.map((level) => {
-    if (level.confidence?.outputs["scores"] !== undefined) return level;
-    const scores = output === undefined ? undefined : (level.outputs[output] ?? output);
-    if (scores === undefined) {
-      throw invalid(
-        `level '${level.model}' names no tensor of scores: give it a confidence with outputs { "scores": ... } in ` +
-          "cascade.json",
-      );
-    }
-    const confidence = level.confidence ?? { function: "max_prob", kind: "logits" as const, outputs: {}, params: {} };
-    return { ...level, confidence: { ...confidence, outputs: { ...confidence.outputs, scores } } };
-  });
-}
-
-/** The cascade's inputs as its levels take them: one row's shape of each. */
-function cascadeInputs(levels: readonly CascadeLevel[], runtime: Runtime): TensorSpec[] {
-  const inputs = new Map<string, TensorSpec>();
-  for (const level of levels) {
-    const signature = runtime.signature(level.model, level.version);
-    for (const spec of signature.inputs) {
-      const name = level.inputs[spec.name] ?? spec.name;
-      const dims = signature.maxBatchSize > 0 ? spec.dims : spec.dims.slice(1);
-      if (!inputs.has(name)) inputs.set(name, { ...spec, name, dims });
-    }
-  }
-  return [...inputs.values()];
 }
 
 /** What a cascade file says of its scores counts; of a new cascade it is told from the values. */
@@ -217,18 +173,6 @@ function numbered(groups: readonly string[]): Int32Array {
     numbers.set(group, known);
     return known;
   });
-}
-
-/** One line a level: what was computed and what was there from before. */
-function progressLines(note: (text: string) => void) {
-  let cachedRows = 0;
-  let before = 0;
-  return (level: CascadeLevel, rowsDone: number, rows: number, cached: boolean) => {
-    if (cached) cachedRows += rowsDone - before;
-    before = rowsDone;
-    if (rowsDone < rows) return;
-    note(`${level.model}: ${rows} rows${cachedRows === 0 ? "" : `, ${cachedRows} of them from the cache`}`);
-  };
 }
 
 function invalid(message: string): InferenceError {

@@ -81,7 +81,8 @@ function rowSpecs(model: ModelSignature, specs: readonly TensorSpec[]): TensorSp
   }));
 }
 
-function scoreOutput(model: ModelSignature): TensorSpec {
+/** The one output that can hold class scores; throws INVALID_ARGUMENT where that is not clear. */
+export function scoreOutput(model: ModelSignature): TensorSpec {
   const floats = model.outputs.filter(({ datatype }) => ["FP16", "FP32", "FP64"].includes(datatype));
   const named = SCORE_NAMES.map((name) => floats.find((output) => output.name === name)).find((found) => found);
   const only = floats.length === 1 ? floats[0] : named;
