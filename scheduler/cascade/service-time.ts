@@ -4,6 +4,12 @@
 const NEWEST = 0.2;
 /** A queue that nobody has seen for this long is believed to be half as long. */
 const HALF_LIFE_MS = 1000;
+/**
+ * Work that nobody measured for this long is believed to be half as much for every half-life more: rows that a slow
+ * answer keeps away from a level must not keep it from ever being measured again.
+ */
+const WORK_STALE_MS = 30_000;
+const WORK_HALF_LIFE_MS = 10_000;
 
 export class ServiceTime {
   /** Start times of the requests in hand, oldest first. */
@@ -45,7 +51,9 @@ export class ServiceTime {
 
   /** From now to the answer of a request that is sent now; 0 before the first answer. */
   latencyMs(nowMs: number): number {
-    return this.#computeMs === undefined ? 0 : this.#computeMs + this.queueDelayMs(nowMs);
+    if (this.#computeMs === undefined) return 0;
+    const staleMs = Math.max(0, nowMs - this.#measuredMs - WORK_STALE_MS);
+    return this.#computeMs * 0.5 ** (staleMs / WORK_HALF_LIFE_MS) + this.queueDelayMs(nowMs);
   }
 
   #decayedQueueMs(nowMs: number): number {

@@ -42,4 +42,11 @@ describe("ServiceTime", () => {
     time.end(time.begin(1_000), 1_110, 10);
     assert.equal(time.queueDelayMs(2_110), time.queueDelayMs(1_110) / 2);
   });
+
+  it("believes work less and less that nobody measures, so that one slow answer does not lock a level out", () => {
+    const time = new ServiceTime();
+    time.end(time.begin(0), 2_000, 2_000);
+    assert.equal(time.latencyMs(32_000), 2_000);
+    assert.equal(time.latencyMs(52_000), 500);
+  });
 });
