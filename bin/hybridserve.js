@@ -106,6 +106,7 @@ async function run() {
     const code = await main(process.argv.slice(2), {
       stdout: (text) => process.stdout.write(text),
       stderr: (text) => process.stderr.write(text),
+      ...(process.stdout.isTTY && process.stderr.isTTY ? { terminalColumns: process.stderr.columns } : {}),
     });
     process.exit(code);
   } catch (error) {

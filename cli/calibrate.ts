@@ -7,13 +7,16 @@ import { InferenceError } from "../proto/errors.ts";
 import { countCertifyUse } from "./calibrate/certify-uses.ts";
 import { collectData } from "./calibrate/collect-data.ts";
 import { goldenRows } from "./calibrate/golden.ts";
+import { levelProgress } from "./calibrate/level-progress.ts";
 import { CALIBRATE_HELP, type CalibrateOptions, parseCalibrateOptions } from "./calibrate/options.ts";
 import { reportData } from "./calibrate/report-data.ts";
-import { calibrationText, percent } from "./calibrate/summary.ts";
+import { marginsText, percent } from "./calibrate/summary.ts";
 import { writeVersion } from "./calibrate/write-version.ts";
 import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
 import { perfAnalyzerData } from "./dataset/perf-data.ts";
 import { calibrationReport } from "./report/calibration-report.ts";
+import { calibrationTables } from "./terminal/calibration-tables.ts";
+import { terminalStyles } from "./terminal/styles.ts";
 
 const SEED = 1;
 /** Rows in perf_analyzer's input file. */
@@ -49,7 +52,11 @@ async function calibrate(argv: readonly string[], io: CommandIo): Promise<number
 
 async function run(options: CalibrateOptions, argv: readonly string[], io: CommandIo): Promise<void> {
   const note = (text: string) => io.stderr(`${text}\n`);
-  const collected = await collectData(options, note);
+  const collected = await collectData(
+    options,
+    note,
+    levelProgress(io, () => performance.now()),
+  );
   const { data } = collected;
   const prepared = prepareSplits(data, options.confidence);
   const { splits } = prepared;
@@ -108,7 +115,10 @@ async function run(options: CalibrateOptions, argv: readonly string[], io: Comma
     );
     return;
   }
-  io.stdout(calibrationText(file, calibrated, certifyUses));
+  const isTty = io.terminalColumns !== undefined;
+  io.stdout(`\n${calibrationTables(report, terminalStyles({ isTty, environment: process.env }))}`);
+  io.stdout(marginsText(file, calibrated));
+  for (const warning of report.warnings) io.stdout(`\nnote: ${warning}\n`);
   if (path === undefined) io.stdout("Nothing was written (--dry-run).\n");
   else io.stdout(`Written: ${relative(process.cwd(), path) || path} (open report.html in a browser)\n`);
 }

@@ -8,6 +8,8 @@ export const EXIT_USAGE = 2;
 export interface CommandIo {
   stdout(text: string): void;
   stderr(text: string): void;
+  /** Cells of a line where both streams are a terminal; absent where they are not. */
+  readonly terminalColumns?: number;
 }
 
 export interface Command {

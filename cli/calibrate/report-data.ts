@@ -4,7 +4,7 @@ import type { CertifiedStep } from "../../planner/cascade/certify.ts";
 import { evaluateGates } from "../../planner/cascade/evaluate.ts";
 import type { GateOutcome, LevelOutcomes } from "../../planner/cascade/outcomes.ts";
 import { rowLosses } from "../../planner/cascade/row-losses.ts";
-import type { CascadeFile, ConfidenceFunction, Cost, OperatingPoint } from "../../proto/files/cascade-file.ts";
+import type { CascadeFile, ConfidenceFunction, OperatingPoint } from "../../proto/files/cascade-file.ts";
 import { canonicalJson } from "../../proto/files/policy-hash.ts";
 import { gatherRows } from "../../proto/tensor.ts";
 import { readFloats } from "../../scheduler/confidence/floats.ts";
@@ -40,6 +40,7 @@ export function reportData(reported: Reported): CalibrationReportData {
   const { options, collected, prepared, calibrated, file } = reported;
   const { splits, tuneHash, certifyHash } = prepared;
   const { data } = collected;
+  const costs = data.costs.map((cost) => cost.value);
   const best = calibrated.steps.findLast((step) => step.passed);
   return {
     cascade: options.model,
@@ -67,11 +68,11 @@ export function reportData(reported: Reported): CalibrationReportData {
       name: skips === "uniform" ? "uniform skips" : "no skips",
       points: graph.map((point) => graphPoint(point, [])),
     })),
-    points: file.operatingPoints.flatMap((point) => reportPoint(point, calibrated.tune, data.costs)),
+    points: file.operatingPoints.flatMap((point) => reportPoint(point, calibrated.tune, costs)),
     defaultPoint: file.default,
-    steps: calibrated.steps.map((step, i) => ({
+    steps: calibrated.steps.map((step) => ({
       harm: step.losses / Math.max(1, step.rows),
-      cost: calibrated.path[i]?.cost ?? 0,
+      cost: evaluateGates(calibrated.certify, step.gates, costs).cost,
       pValue: step.pValue,
       passed: step.passed,
     })),
@@ -130,14 +131,10 @@ function graphPoint({ gates, cost, accuracy }: GateOutcome, steps: readonly Cert
   };
 }
 
-function reportPoint(point: OperatingPoint, tune: LevelOutcomes, costs: readonly Cost[]): ReportPoint[] {
+function reportPoint(point: OperatingPoint, tune: LevelOutcomes, costs: readonly number[]): ReportPoint[] {
   const { name, gates, expected, certificate } = point;
   if (expected === null) return [];
-  const onGraph = evaluateGates(
-    tune,
-    gates,
-    costs.map((cost) => cost.value),
-  );
+  const onGraph = evaluateGates(tune, gates, costs);
   return [
     {
       name,

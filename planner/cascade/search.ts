@@ -30,7 +30,11 @@ export function searchThresholds(outcomes: LevelOutcomes, options: SearchOptions
   const evaluations = new Evaluations(table);
   evaluations.add(lastLevelOnly(table, levels));
   if (isExact) for (const cuts of everyCut(table, levels, options.skips)) evaluations.add(cuts);
-  else crossEntropySearch(evaluations, levels, options);
+  else {
+    // Sampling may miss what is simple: whatever plain cascades reach, searched skips shall not fall behind.
+    if (options.skips === "searched") crossEntropySearch(evaluations, levels, { ...options, skips: "none" });
+    crossEntropySearch(evaluations, levels, options);
+  }
   const { byError, byHarm } = evaluations.fronts();
   const evaluate = (cuts: readonly GateCuts[]) => evaluateGates(outcomes, table.gates(cuts), options.costs);
   const lastOnly = evaluateGates(outcomes, lastLevelOnlyPoint(levels).gates, options.costs);
