@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { describeRemoteModel } from "../../model-repo/backends/kserve-describe.ts";
 import { ModelRunner } from "../../model-repo/model-runner.ts";
 import type { Runtime } from "../../planner/runtime.ts";
 
@@ -22,22 +23,12 @@ export async function openRuntime(
   const repository = await mkdtemp(join(tmpdir(), "hybridserve-levels-"));
   try {
     for (const model of unique) {
-      await mkdir(join(repository, model, "1"), { recursive: true });
-      await writeFile(join(repository, model, "config.pbtxt"), remoteConfig(model, url));
+      const { version, configText } = await describeRemoteModel(url, model);
+      await mkdir(join(repository, model, version), { recursive: true });
+      await writeFile(join(repository, model, "config.pbtxt"), configText);
     }
     return await ModelRunner.open({ repositories: [repository], models: unique, log });
   } finally {
     await rm(repository, { recursive: true, force: true });
   }
-}
-
-/** A model that answers under this name on another server; its tensors are completed from the server's metadata. */
-function remoteConfig(model: string, url: string): string {
-  return [
-    `name: "${model}"`,
-    'backend: "kserve"',
-    `parameters { key: "target" value: { string_value: "${url}" } }`,
-    `parameters { key: "model" value: { string_value: "${model}" } }`,
-    "",
-  ].join("\n");
 }
