@@ -6,6 +6,8 @@ import type { ModelSignature, TensorSpec } from "../../scheduler/signature.ts";
 
 /** Names that score outputs have, the likeliest first, where a model has several floating-point outputs. */
 const SCORE_NAMES = ["logits", "scores", "probabilities", "probs", "output"];
+/** Output of sequence models that tells which tokens count. */
+const MASK = "mask";
 const DEFAULT_MAX_BATCH_SIZE = 64;
 
 export interface NewCascade {
@@ -36,6 +38,8 @@ export function newCascade(levels: readonly ModelSignature[]): NewCascade {
           `'${last.name}' ('${output.name}', ${output.datatype} [${output.dims}]); levels must know the same classes`,
       );
     }
+    const isToken = scores.dims.length === 2;
+    const mask = isToken ? level.outputs.find(({ name }) => name === MASK) : undefined;
     const inputMap: Record<string, string> = {};
     for (const input of rowSpecs(level, level.inputs)) inputMap[input.name] = wireInput(input, level, inputs);
     return {
@@ -44,7 +48,12 @@ export function newCascade(levels: readonly ModelSignature[]): NewCascade {
       inputs: inputMap,
       outputs: { [output.name]: scores.name },
       labelMap: null,
-      confidence: { function: "max_prob", kind: "logits", outputs: { scores: scores.name }, params: {} },
+      confidence: {
+        function: isToken ? "min_token" : "max_prob",
+        kind: "logits",
+        outputs: mask === undefined ? { scores: scores.name } : { scores: scores.name, mask: mask.name },
+        params: {},
+      },
       cost: null,
     };
   });

@@ -26,7 +26,7 @@ Flags:
   --levels A,B,C                  make NAME a new cascade of these models, the smallest first
   --data SET                      labelled rows, see above
   --labels FILE                   labels of IDX images
-  --scale X                       factor for uint8 data (default 1/255)
+  --scale X                       factor for whole numbers that become floats (default 1/255 for images, 1 for .npz)
   --group-by NAME                 array of the .npz that names each row's group (user, document); groups stay together
   --url HOST:PORT                 run the levels on this KServe v2 server (gRPC) instead of here
   --confidence NAME               auto (default), keep, or a function: max_prob, margin, entropy, temperature, platt,
