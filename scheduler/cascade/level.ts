@@ -60,7 +60,7 @@ export class Level {
     this.#requested = [...names].map((name) => ({ name, parameters: NO_OUTPUT_PARAMETERS }));
   }
 
-  /** The request for some rows of a cascade's request, with its id and parameters. */
+  /** The request for some rows of a cascade's request, with its id and parameters but those for the cascade itself. */
   request(request: InferenceRequest, rows: readonly number[]): InferenceRequest {
     const inputs: Tensor[] = [];
     for (const wire of this.#inputs) {
@@ -71,7 +71,7 @@ export class Level {
       modelName: this.model.signature.name,
       modelVersion: this.model.signature.version,
       id: request.id,
-      parameters: request.parameters,
+      parameters: forLevel(request.parameters),
       inputs,
       requestedOutputs: this.#requested,
     };
@@ -95,6 +95,15 @@ export class Level {
 }
 
 const NO_OUTPUT_PARAMETERS: Parameters = new Map();
+
+/** What a request says to a cascade. A level may be a cascade too, with points and levels of its own. */
+const CASCADE_PARAMETERS: readonly string[] = ["cascade_operating_point", "cascade_min_level", "cascade_max_level"];
+
+/** Without those of the cascade; the same map where it has none. */
+function forLevel(parameters: Parameters): Parameters {
+  if (!CASCADE_PARAMETERS.some((name) => parameters.has(name))) return parameters;
+  return new Map([...parameters].filter(([name]) => !CASCADE_PARAMETERS.includes(name)));
+}
 
 function wireInput(
   configured: CascadeLevel,

@@ -39,6 +39,20 @@ function confidence(
   return { confidence: { function: name, kind: "probabilities", outputs, params } };
 }
 
+describe("a level's request", () => {
+  it("has the parameters of the cascade's, but those that steer the cascade: a level may be one itself", () => {
+    const own = wire(confidence("max_prob", { scores: "scores" }), [spec("scores", [2])]);
+    const asked = (names: readonly string[]) => {
+      const parameters = new Map(names.map((name) => [name, { kind: "int64", value: 1n } as const]));
+      return [...own.request(request({ inputs: [fp32("x", [1, 3], [1, 2, 3])], parameters }), [0]).parameters.keys()];
+    };
+    assert.deepEqual(asked(["priority", "cascade_min_level", "cascade_max_level", "cascade_operating_point"]), [
+      "priority",
+    ]);
+    assert.deepEqual(asked(["timeout"]), ["timeout"]);
+  });
+});
+
 describe("a level's confidence", () => {
   it("asks for exactly the outputs of the cascade and of the roles, each once", () => {
     const outputs = [spec("answer", [1]), spec("begin", [4]), spec("end", [4]), spec("other", [9])];
