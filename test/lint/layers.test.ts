@@ -86,7 +86,11 @@ function imports(folder: string): { allowed: Case[]; forbidden: Case[] } {
     }
     add(forbidden, "typescript", `export const load = () => import("typescript");\n`);
     add(forbidden, "typescript", `export { something } from "typescript";\n`);
-    add(forbidden, "typescript", `import type { Something } from "typescript";\nexport const something: Something = 1;\n`);
+    add(
+      forbidden,
+      "typescript",
+      `import type { Something } from "typescript";\nexport const something: Something = 1;\n`,
+    );
   }
   forbidden.push({ path: `${folder}/too/deep/case.ts`, text: importing("../../other.ts") });
   return { allowed, forbidden };

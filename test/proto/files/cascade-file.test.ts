@@ -97,7 +97,11 @@ const REFUSALS: readonly (readonly [string, unknown, string])[] = [
   [`${GATE}.hopeless.below`, 0.5, "operatingPoints[0].gates[0].hopeless.below must not exceed 0.31"],
   [`${GATE}.hopeless.action`, "drop", 'operatingPoints[0].gates[0].hopeless.action must be one of "accept", "last"'],
   [`${CERTIFICATE}.metric`, "luck", 'operatingPoints[0].certificate.metric must be one of "gap", "harm"'],
-  [`${CERTIFICATE}.certifyUses`, 0, "operatingPoints[0].certificate.certifyUses must be a number between 1 and 9007199254740991"],
+  [
+    `${CERTIFICATE}.certifyUses`,
+    0,
+    "operatingPoints[0].certificate.certifyUses must be a number between 1 and 9007199254740991",
+  ],
   [`${CERTIFICATE}.extra`, 0, "operatingPoints[0].certificate.extra is not a known key"],
   [`${EXPECTED}.reach`, [1, 0.4], "operatingPoints[0].expected.reach must hold 3 values, not 2"],
   [`${EXPECTED}.paths`, [[1]], "operatingPoints[0].expected.paths must hold 3 values, not 1"],
