@@ -3,6 +3,7 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { CalibrationData } from "../../planner/cascade/calibrate.ts";
 import type { Scores } from "../../planner/cascade/level-answers.ts";
+import { copiedRows } from "../../planner/cascade/splits.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeLevel, Cost } from "../../proto/files/cascade-file.ts";
 import { textHash } from "../../proto/files/policy-hash.ts";
@@ -81,6 +82,8 @@ export async function collectData(
     const groups = dataset.groups;
     const tensors = dataset.kind === "inputs" ? dataset.inputs : dataset.levels;
     const hashes = groups?.map((group) => textHash(group).slice("sha256:".length)) ?? rowHashes(tensors);
+    const copies = groups === null ? copiedRows(hashes) : 0;
+    if (copies > 0) note(copiesText(copies, hashes.length));
     const common = {
       labels: dataset.labels,
       rowHashes: hashes,
@@ -173,6 +176,13 @@ function numbered(groups: readonly string[]): Int32Array {
     numbers.set(group, known);
     return known;
   });
+}
+
+function copiesText(copies: number, rows: number): string {
+  return (
+    `${copies} of ${rows} rows are copies of other rows. Where traffic repeats inputs as often, that is right; copies ` +
+    "that somebody made make a certificate promise too much: leave them out"
+  );
 }
 
 function invalid(message: string): InferenceError {

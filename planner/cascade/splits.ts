@@ -51,3 +51,11 @@ export function splitRows(hashes: readonly string[], shares: SplitShares): Split
     certify: Int32Array.from(parts.certify),
   };
 }
+
+/**
+ * Rows that are copies of rows before them. Each counts as a sample of its own in a certificate, which is right for
+ * inputs that traffic repeats as often, and promises too much where somebody made the copies.
+ */
+export function copiedRows(hashes: readonly string[]): number {
+  return hashes.length - new Set(hashes).size;
+}

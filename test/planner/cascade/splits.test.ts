@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import fc from "fast-check";
 import { seededRandom } from "../../../planner/cascade/random.ts";
-import { FITTED_SHARES, type Splits, splitRows, UNFITTED_SHARES } from "../../../planner/cascade/splits.ts";
+import { copiedRows, FITTED_SHARES, type Splits, splitRows, UNFITTED_SHARES } from "../../../planner/cascade/splits.ts";
 
 const HEX_DIGITS = 64;
 
@@ -85,5 +85,12 @@ describe("splitRows", () => {
     const leading = splitRows(own, FITTED_SHARES).certify;
     const mean = [...leading].reduce((sum, row) => sum + Number.parseInt(own[row]?.slice(0, 8) ?? "", 16), 0);
     assert.ok(Math.abs(mean / leading.length / 2 ** 32 - 0.5) < 0.03);
+  });
+});
+
+describe("copiedRows", () => {
+  it("counts every row but the first of its kind", () => {
+    assert.equal(copiedRows(["a", "b", "a", "c", "a", "b"]), 3);
+    assert.equal(copiedRows([]), 0);
   });
 });
