@@ -1,6 +1,6 @@
 /** A cascade whose levels run on another server: two processes of ours, calibrated and served as any cascade. */
 import assert from "node:assert/strict";
-import { readFile, rm, writeFile } from "node:fs/promises";
+import { cp, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { it, type TestContext } from "node:test";
 import type { CascadeFile } from "../../proto/files/cascade-file.ts";
@@ -109,6 +109,12 @@ it("is calibrated through its remote models, certified, served and accounted", {
   });
   assert.equal(failure.code, 14);
   assert.match(failure.details, /fashion-xs/);
+  server.child.kill("SIGKILL");
+  await server.ended;
+
+  assert.equal(await stateOver(t, near, models), "valid", "the same models on another port");
+  await cp(join(models, "fashion-m/1/model.onnx"), join(models, "fashion-xs/1/model.onnx"));
+  assert.equal(await stateOver(t, near, models), "void", "other weights under the same metadata");
 });
 
 it("--url runs the levels of a new cascade on the other server", { timeout: 60_000 }, async (t) => {
@@ -135,11 +141,26 @@ it("--url runs the levels of a new cascade on the other server", { timeout: 60_0
 /** A repository with `kserve` models of the demo's names and the uncalibrated cascade over them. */
 async function remoteCopy(t: TestContext, target: string) {
   const copy = await fashionCopy(t);
-  for (const level of FASHION_LEVELS) {
-    await rm(join(copy.models, level, "1", "model.onnx"));
-    await writeFile(join(copy.models, level, "config.pbtxt"), remoteLevel(target));
-  }
+  for (const level of FASHION_LEVELS) await rm(join(copy.models, level, "1", "model.onnx"));
+  await pointLevels(copy.models, target);
   return copy;
+}
+
+/** Writes where the levels of the repository run. */
+async function pointLevels(models: string, target: string): Promise<void> {
+  for (const level of FASHION_LEVELS) await writeFile(join(models, level, "config.pbtxt"), remoteLevel(target));
+}
+
+/** State of AP's certificate once `models` run in a new process and the cascade's levels are there. */
+async function stateOver(t: TestContext, near: string, models: string): Promise<string | undefined> {
+  const far = await serveLevels(t, models);
+  await pointLevels(near, far.target);
+  const server = new ServedProcess(t, ["serve", "--model-repository", near, ...FREE_PORTS]);
+  const text = await (await fetch(`http://127.0.0.1:${await server.port("Metrics Service")}/metrics`)).text();
+  const states = ["valid", "unverified", "void", "uncertified"];
+  const isState = (state: string) =>
+    metric(text, "hybridserve_certificate_state", 'operating_point="AP"', `state="${state}"`) === 1;
+  return states.find(isState);
 }
 
 /** What the default point's certificate promises; undefined where it has none. */
