@@ -52,6 +52,15 @@ describe("calibrate refuses", () => {
     assert.deepEqual((await readdir(models)).sort(), ["fashion", "fashion-l", "fashion-m", "fashion-xs"]);
   });
 
+  it("a cascade with a level that cannot run, naming the level", async (t) => {
+    const { models, cascade } = await fashionCopy(t);
+    await writeFile(join(models, "fashion-m", "1", "model.onnx"), "damaged");
+    const run = await calibrate("--model-repository", models, "--model", "fashion", "--data", FASHION_IMAGES);
+    assert.equal(run.code, 1);
+    assert.match(run.stderr, /model 'fashion-m' cannot be loaded/);
+    assert.deepEqual((await readdir(cascade)).sort(), ["1", "config.pbtxt", "labels.txt"]);
+  });
+
   it("costs that are not one a level, and recorded outputs without costs", async (t) => {
     const { models, cascade } = await fashionCopy(t);
     const argv = ["--model-repository", models, "--model", "fashion", "--data", FASHION_RECORDED];
