@@ -33,7 +33,7 @@ describe("calibrate on images", () => {
     const first = await calibrate(...argv, "--cache", cache);
     assert.equal(first.code, 0, first.stderr);
     assert.match(first.stdout, /AP \* .*gap <= \d/);
-    assert.doesNotMatch(first.stdout + first.stderr, /from the cache|used \d+ times/);
+    assert.doesNotMatch(first.stdout + first.stderr, /in the cache|used \d+ times/);
     const file = await cascadeFile(cascade, 2);
     assert.equal(file.default, "AP");
     assert.deepEqual(
@@ -63,10 +63,8 @@ describe("calibrate on images", () => {
 
     const second = await calibrate(...argv, "--cache", cache);
     assert.equal(second.code, 0, second.stderr);
-    for (const level of FASHION_LEVELS) {
-      assert.match(second.stderr, new RegExp(`${level}: 2000 rows, 2000 of them from the cache`));
-    }
-    assert.match(second.stdout, /used 2 times/);
+    assert.equal(second.stderr.match(/2000 of 2000 rows were in the cache/g)?.length, FASHION_LEVELS.length);
+    assert.match(second.stdout + second.stderr, /used 2 times/);
     const again = await cascadeFile(cascade, 3);
     assert.equal(again.operatingPoints[0]?.certificate?.certifyUses, 2);
     assert.equal(await lasting(cascade, 2), await lasting(cascade, 3));
