@@ -59,7 +59,7 @@ function readLevel(field: JsonField, isLast: boolean): CascadeLevel {
   const cost = field.optional("cost");
   const level: CascadeLevel = {
     model: field.get("model").string(),
-    version: readVersion(field.optional("version")),
+    version: readText(field.optional("version")),
     inputs: readStrings(field.optional("inputs")),
     outputs: readStrings(field.optional("outputs")),
     labelMap: labelMap === undefined || labelMap.isNull() ? null : readPermutation(labelMap),
@@ -71,7 +71,7 @@ function readLevel(field: JsonField, isLast: boolean): CascadeLevel {
 }
 
 /** "" and absence mean the same. */
-function readVersion(field: JsonField | undefined): string {
+function readText(field: JsonField | undefined): string {
   return field === undefined || field.value === "" ? "" : field.string();
 }
 
@@ -96,7 +96,7 @@ function readCalibration(field: JsonField): Calibration {
       .get("levelHashes")
       .items()
       .map((hash) => (hash.value === "" ? "" : hash.string())),
-    provider: field.get("provider").string(),
+    provider: readText(field.get("provider")), // "" where the levels ran elsewhere
     createdAt: field.get("createdAt").string(),
     command: field.get("command").string(),
   };

@@ -127,6 +127,11 @@ describe("parseCascadeFile", () => {
     assert.equal(file.calibration?.provider, "cpu");
   });
 
+  it("reads what a calibration of recorded outputs writes: neither hashes nor a provider are known", () => {
+    const calibration = { ...(valid()["calibration"] as object), levelHashes: ["", ""], provider: "" };
+    assert.deepEqual(parse({ ...valid(), calibration }).calibration, calibration);
+  });
+
   for (const [path, value, complaint] of REFUSALS) {
     it(`refuses ${path} = ${JSON.stringify(value)}`, () => {
       assert.throws(
