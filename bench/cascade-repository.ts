@@ -97,7 +97,10 @@ ${extra}`;
   };
   mkdirSync(join(repository, EMPTY_CASCADE, "1"), { recursive: true });
   writeFileSync(join(repository, EMPTY_CASCADE, "1", "cascade.json"), JSON.stringify(file));
-  const point = 'parameters { key: "operating_point" value { string_value: "by-row" } }\n';
+  // One request over and over is the very drift that the watch looks for: it is told to let the point be.
+  const point = `parameters { key: "operating_point" value { string_value: "by-row" } }
+parameters { key: "on_drift" value { string_value: "ignore" } }
+`;
   writeFileSync(
     join(repository, EMPTY_CASCADE, "config.pbtxt"),
     `name: "${EMPTY_CASCADE}"\nbackend: "cascade"\n${tensors(point)}`,
