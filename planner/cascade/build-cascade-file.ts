@@ -79,7 +79,9 @@ function namedGates({ graph, path, steps }: CalibratedCascade, budgets: readonly
   const lastCost = path[0]?.cost ?? 0;
   for (const share of budgets) {
     const point = withinBudget(graph, share * lastCost);
-    if (point !== undefined) named.push({ name: budgetName(share), gates: point.gates });
+    const name = budgetName(share);
+    // Budgets that read alike are one point: names must differ for the file to be read.
+    if (point !== undefined && !named.some((other) => other.name === name)) named.push({ name, gates: point.gates });
   }
   const last = steps[0];
   if (last !== undefined) named.push({ name: POINT_LAST, gates: last.gates });

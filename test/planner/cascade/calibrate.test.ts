@@ -121,6 +121,14 @@ describe("calibrateCascade", () => {
     assert.throws(() => run(data(60)), /rows fall into the fit split/);
   });
 
+  it("makes one point of budgets that read alike", () => {
+    const rows = data(2000);
+    const { prepared, calibrated } = run(rows);
+    const file = buildCascadeFile(rows, prepared, calibrated, { ...BUILD, ...OPTIONS, budgets: [0.5, 0.5, 0.5001] });
+    assert.equal(file.operatingPoints.filter(({ name }) => name === "budget-50").length, 1);
+    assert.deepEqual(parseCascadeFile(JSON.stringify(file), "cascade.json"), file);
+  });
+
   it("draws no D1 where nothing is fitted", () => {
     const { prepared } = run(data(2000), { confidence: "max_prob" });
     assert.equal(prepared.splits.fit.length, 0);
