@@ -23,7 +23,7 @@ async function cascadeFile(directory: string, version: number): Promise<CascadeF
 /** cascade.json without what tells when and by which command it was made. */
 async function lasting(directory: string, version: number): Promise<string> {
   const text = await readFile(join(directory, String(version), "cascade.json"), "utf8");
-  return text.replace(/"(createdAt|command)": ".*"/g, '"$1": ""').replace(/"certifyUses": \d+/g, '"certifyUses": 0');
+  return text.replace(/"(createdAt|command)": ".*"/g, '"$1": "x"').replace(/"certifyUses": \d+/g, '"certifyUses": 1');
 }
 
 describe("calibrate on images", () => {
@@ -72,7 +72,7 @@ describe("calibrate on images", () => {
       "1",
       "2",
       "3",
-      "certify-uses.json",
+      ".certify-uses.json",
       "config.pbtxt",
       "labels.txt",
     ]);
@@ -94,7 +94,7 @@ describe("calibrate on recorded outputs", () => {
       made.push(await lasting(cascade, 2));
     }
     assert.equal(made[0], made[1]);
-    const file = JSON.parse(made[0] ?? "") as CascadeFile; // as calibrate wrote it
+    const file = parseCascadeFile(made[0] ?? "", "cascade.json");
     const point = file.operatingPoints.find(({ name }) => name === file.default);
     const certificate = point?.certificate;
     assert.equal(file.default, "AP");

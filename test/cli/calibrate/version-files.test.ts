@@ -14,18 +14,18 @@ describe("countCertifyUse", () => {
     assert.equal(await countCertifyUse(root, "sha256:a"), 1);
     assert.equal(await countCertifyUse(root, "sha256:b"), 1);
     assert.equal(await countCertifyUse(root, "sha256:a"), 2);
-    assert.deepEqual(JSON.parse(await readFile(join(root, "certify-uses.json"), "utf8")), {
+    assert.deepEqual(JSON.parse(await readFile(join(root, ".certify-uses.json"), "utf8")), {
       formatVersion: 1,
       uses: { "sha256:a": 2, "sha256:b": 1 },
     });
-    assert.deepEqual(await readdir(root), ["certify-uses.json"]);
+    assert.deepEqual(await readdir(root), [".certify-uses.json"]);
   });
 
   it("does not start again from one where the file is damaged", async (t) => {
     for (const text of ["{", '{"formatVersion":2,"uses":{}}', '{"formatVersion":1,"uses":{"a":-1}}']) {
-      const root = await temporaryFiles(t, { "certify-uses.json": text });
+      const root = await temporaryFiles(t, { ".certify-uses.json": text });
       await assert.rejects(countCertifyUse(root, "a"), /certify-uses\.json/);
-      assert.equal(await readFile(join(root, "certify-uses.json"), "utf8"), text);
+      assert.equal(await readFile(join(root, ".certify-uses.json"), "utf8"), text);
     }
   });
 });
