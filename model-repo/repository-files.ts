@@ -80,6 +80,8 @@ export const diskFiles: RepositoryFiles = {
     const versions = new Map<number, string>();
     const rest: string[] = [];
     for (const name of (await readdir(modelDirectory)).sort()) {
+      // Notes and half written versions of tools: no part of the model.
+      if (name.startsWith(".")) continue;
       const lines: string[] = [];
       await describe(modelDirectory, join(modelDirectory, name), 0, lines);
       if (isVersionName(name)) versions.set(Number(name), lines.join("\n"));

@@ -6,7 +6,7 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { JsonField } from "../../proto/files/json-field.ts";
 
-const FILE = "certify-uses.json";
+const FILE = ".certify-uses.json";
 const FORMAT_VERSION = 1;
 
 /** Counts one more use of these rows, also of a calibration that certifies nothing; returns the count with this one. */

@@ -16,6 +16,8 @@ export interface ChunkKey {
   readonly inputs: Readonly<Record<string, string>>;
   readonly outputs: readonly string[];
   readonly costUnit: string;
+  /** Most rows that the level took at once. */
+  readonly batchRows: number;
   readonly firstRow: number;
   readonly rows: number;
 }

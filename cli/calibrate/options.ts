@@ -40,7 +40,7 @@ Flags:
   --cost-unit NAME                unit of --costs (default joules)
   --i-held-this-out               the rows are held out although the last level is nearly always right on them
   --cache DIR                     where outputs of levels are kept (default ~/.cache/hybridserve/calibrate); "" for none
-  --dry-run                       write nothing
+  --dry-run                       write no version; only the use of the certify rows is counted
   --json                          print the result as JSON
   --help                          print this
 

@@ -47,6 +47,8 @@ export async function runLevel(
       inputs: wiring,
       outputs,
       costUnit: runtime.costUnit,
+      // The cost of a row depends on it.
+      batchRows: signature.maxBatchSize,
       firstRow,
       rows: sizes[i] ?? 0,
     };

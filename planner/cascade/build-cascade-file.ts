@@ -59,7 +59,7 @@ export function buildCascadeFile(
     calibration: options.calibration,
   };
   const operatingPoints = namedGates(calibrated, options.budgets).map(({ name, gates }) =>
-    operatingPoint(name, gates, skeleton, data.costs, prepared, calibrated, options),
+    operatingPoint(name, gates, skeleton, data, prepared, calibrated, options),
   );
   const hasAp = operatingPoints.some((point) => point.name === POINT_AP);
   return { ...skeleton, operatingPoints, default: hasAp ? POINT_AP : POINT_LAST };
@@ -92,7 +92,7 @@ function operatingPoint(
   name: string,
   gates: readonly Gate[],
   file: CascadeFile,
-  costs: readonly Cost[],
+  { costs, groups }: CalibrationData,
   prepared: PreparedSplits,
   calibrated: CalibratedCascade,
   options: BuildOptions,
@@ -113,6 +113,7 @@ function operatingPoint(
     prepared,
     options,
     costs.length - 1,
+    groups !== null,
   );
   return { ...uncertified, certificate };
 }
@@ -124,13 +125,14 @@ function certificateOf(
   { tuneHash, certifyHash }: PreparedSplits,
   { metric, epsilon, risk, certifyUses }: BuildOptions,
   reference: number,
+  isGrouped: boolean,
 ): Certificate {
   return {
     metric,
     epsilon,
     risk,
     bound: Math.min(step.bound, epsilon),
-    method: pathIndex === 0 ? "identity" : methodOf(metric, step.samples !== step.rows),
+    method: pathIndex === 0 ? "identity" : methodOf(metric, isGrouped),
     reference,
     scope: "prefix",
     pathIndex,

@@ -100,7 +100,7 @@ describe("calibrate refuses", () => {
 });
 
 describe("calibrate --dry-run", () => {
-  it("tells all and writes nothing, as text and as JSON", async (t) => {
+  it("tells all and writes no version, only that the rows were used", async (t) => {
     const { models, cascade } = await fashionCopy(t);
     const argv = ["--model-repository", models, "--model", "fashion", "--data", FASHION_RECORDED, "--dry-run"];
     const run = await calibrate(...argv, "--costs", FASHION_COSTS, "--json");
@@ -108,7 +108,11 @@ describe("calibrate --dry-run", () => {
     const printed = JSON.parse(run.stdout);
     assert.equal(printed.directory, null);
     assert.equal(printed.cascade.default, "AP");
-    assert.deepEqual((await readdir(cascade)).sort(), ["1", "config.pbtxt", "labels.txt"]);
+    assert.deepEqual((await readdir(cascade)).sort(), [".certify-uses.json", "1", "config.pbtxt", "labels.txt"]);
+    assert.equal(printed.cascade.operatingPoints[0].certificate.certifyUses, 1);
+    assert.equal(printed.curve.length > 10 && printed.curve[0].harmBound < 0.005, true);
+    const again = await calibrate(...argv, "--costs", FASHION_COSTS);
+    assert.match(again.stdout, /used 2 times/);
   });
 });
 

@@ -12,6 +12,7 @@ const KEY: ChunkKey = {
   dataHash: "sha256:bb",
   inputs: { image: "image" },
   outputs: ["logits", "mask"],
+  batchRows: 64,
   costUnit: "cpuSeconds",
   firstRow: 0,
   rows: 2,
@@ -66,6 +67,7 @@ describe("LevelCache", () => {
       { inputs: { image: "other" } },
       { outputs: ["logits"] },
       { costUnit: "seconds" },
+      { batchRows: 32 },
       { firstRow: 2 },
       { rows: 3 },
     ];
