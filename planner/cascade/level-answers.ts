@@ -1,6 +1,7 @@
 /** From the score tensors of a level to its answers: which class, and whether that is right. */
 import { InferenceError } from "../../proto/errors.ts";
 import type { ScoreKind } from "../../proto/files/cascade-file.ts";
+import { classAt } from "../../scheduler/cascade/answers.ts";
 
 /** Scores of all rows, row-major: [rows, classes], or [rows, tokens, classes] for sequences. */
 export interface Scores {
@@ -36,7 +37,7 @@ export function answersOf(scores: Scores, labelMap: readonly number[] | null): A
       continue;
     }
     const start = i * classes;
-    const best = classes === 1 ? isAboveHalf(values[start] ?? Number.NaN, kind) : argmax(values, start, classes);
+    const best = classAt(values, start, classes, kind);
     answers[i] = labelMap?.[best] ?? best;
   }
   return { classes: answers, tokens };
@@ -99,21 +100,3 @@ export function guessKind(values: ArrayLike<number>, classes: number): ScoreKind
 /** Enough rows to tell, and what half-precision sums may miss. */
 const GUESS_ROWS = 1000;
 const SUM_TOLERANCE = 0.01;
-
-function argmax(values: ArrayLike<number>, start: number, classes: number): number {
-  let best = 0;
-  let largest = Number.NEGATIVE_INFINITY;
-  for (let j = 0; j < classes; j++) {
-    const value = values[start + j] ?? Number.NaN;
-    if (value > largest) {
-      largest = value;
-      best = j;
-    }
-  }
-  return best;
-}
-
-/** A single score is class 1 above one half (a logit above 0). */
-function isAboveHalf(value: number, kind: ScoreKind): number {
-  return value > (kind === "logits" ? 0 : 0.5) ? 1 : 0;
-}

@@ -77,8 +77,11 @@ export function sameAnswer(a: RowAnswer, b: RowAnswer): boolean {
   return a.length === b.length && a.every((value, i) => value === b[i]);
 }
 
-/** A single score is class 1 above one half (a logit above 0). */
-function classAt(values: ArrayLike<number>, start: number, classes: number, kind: ScoreKind): number {
+/**
+ * The class that the scores from `start` on answer: the first of the largest; a single score is class 1 above one half (a
+ * logit above 0). Calibration and server judge answers by this one function.
+ */
+export function classAt(values: ArrayLike<number>, start: number, classes: number, kind: ScoreKind): number {
   if (classes === 1) return (values[start] ?? 0) > (kind === "logits" ? 0 : 0.5) ? 1 : 0;
   let best = 0;
   let largest = Number.NEGATIVE_INFINITY;

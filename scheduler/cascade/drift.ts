@@ -179,7 +179,8 @@ export class DriftWatch {
   }
 
   #shiftedConfidence(): Omit<DriftAlarm, "atEpochMs"> | undefined {
-    if (this.#referenceWindows < REFERENCE_WINDOWS) return undefined;
+    // Nothing is promised of an uncertified point: there is nothing for an alarm to void.
+    if (this.#point.certificate === null || this.#referenceWindows < REFERENCE_WINDOWS) return undefined;
     for (let k = 0; k < this.#levels; k++) {
       const reference = this.#reference[k] ?? [];
       const rows = reference.reduce((sum, count) => sum + count, 0);

@@ -149,6 +149,12 @@ describe("free detector", () => {
     assert.equal(traffic(moved, 2_000, 0.54, 2, [18, 5])?.detector, "confidence");
   });
 
+  it("never alarms for a point without a certificate", () => {
+    const watch = watchOf({ point: { ...certified(), certificate: null } });
+    assert.equal(traffic(watch, 20_000, 0.54, 1, [19, 5]), undefined);
+    assert.equal(traffic(watch, 20_000, 0.1, 2, [3, 2]), undefined);
+  });
+
   it("learns the confidences of the first windows, and alarms when they move within their gates", () => {
     const watch = watchOf();
     assert.equal(traffic(watch, 20_000, 0.54, 1, [19, 5]), undefined);
