@@ -3,7 +3,7 @@ import { stat } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceError } from "../proto/errors.ts";
 import { NO_PARAMETERS } from "../proto/inference.ts";
-import { concatTensors, splitTensor, type Tensor } from "../proto/tensor.ts";
+import { chunkSizes, concatTensors, splitTensor, type Tensor } from "../proto/tensor.ts";
 import { SystemClock } from "../scheduler/clock.ts";
 import type { ModelSignature } from "../scheduler/signature.ts";
 import { isSelfHashed, levelHash } from "./backends/certificate-hash.ts";
@@ -119,12 +119,6 @@ export class ModelRunner {
   close(): Promise<void> {
     return this.#repository.close();
   }
-}
-
-function chunkSizes(rows: number, most: number): number[] {
-  const sizes: number[] = [];
-  for (let left = rows; left > 0; left -= most) sizes.push(Math.min(most, left));
-  return sizes;
 }
 
 function joined(name: string, answers: readonly (readonly Tensor[])[], model: string): Tensor {

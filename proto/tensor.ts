@@ -52,6 +52,13 @@ export function splitTensor(tensor: Tensor, sizes: readonly number[]): Tensor[] 
   });
 }
 
+/** Sizes of the chunks, at most `most` rows each, that `rows` rows are cut into; for `splitTensor`. */
+export function chunkSizes(rows: number, most: number): number[] {
+  const sizes: number[] = [];
+  for (let left = rows; left > 0; left -= most) sizes.push(Math.min(most, left));
+  return sizes;
+}
+
 /** The named rows of a tensor in that order; a view where they are contiguous, else a copy. */
 export function gatherRows(tensor: Tensor, rows: readonly number[]): Tensor {
   const offsets = rowOffsets(tensor);

@@ -58,7 +58,7 @@ export async function collectData(
     const created =
       located.file === undefined ? newCascade(names.map((name) => runtime.signature(name, ""))) : undefined;
     const levels = withScores(located.file?.levels ?? created?.levels ?? [], signatureOf);
-    const labelNames = await readLabelNames(options.repositories, [options.model, ...names].reverse());
+    const labelNames = await readLabelNames(options.repositories, [options.model, ...names]);
     const scoresSpec = scoresOf(levels, signatureOf);
     const dataset = await openDataset(options.data, {
       inputs: cascadeInputs(levels, signatureOf),
@@ -139,7 +139,7 @@ export async function collectData(
 /** labels.txt of the cascade or of a level, one class a line; null where none has it. */
 async function readLabelNames(repositories: readonly string[], models: readonly string[]): Promise<string[] | null> {
   for (const repository of repositories) {
-    for (const model of [...models].reverse()) {
+    for (const model of models) {
       const text = await readFile(join(repository, model, "labels.txt"), "utf8").catch(() => undefined);
       if (text !== undefined) return text.trimEnd().split("\n");
     }

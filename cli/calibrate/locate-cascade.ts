@@ -1,6 +1,7 @@
 /** Finds the cascade that is to be calibrated in the repositories, and what its newest version says. */
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isVersionName } from "../../model-repo/repository-files.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeFile } from "../../proto/files/cascade-file.ts";
 import { parseCascadeFile } from "../../proto/files/read-cascade-file.ts";
@@ -19,7 +20,7 @@ export async function locateCascade(repositories: readonly string[], model: stri
     const names = await readdir(directory).catch(() => undefined);
     if (names === undefined) continue;
     const versions = names
-      .filter((name) => /^[1-9]\d*$/.test(name))
+      .filter(isVersionName)
       .map(Number)
       .sort((a, b) => b - a);
     for (const version of versions) {

@@ -2,7 +2,7 @@
 import type { Runtime } from "../../planner/runtime.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeLevel } from "../../proto/files/cascade-file.ts";
-import { concatTensors, splitTensor, type Tensor } from "../../proto/tensor.ts";
+import { chunkSizes, concatTensors, splitTensor, type Tensor } from "../../proto/tensor.ts";
 import type { LevelCache } from "./level-cache.ts";
 
 /** Rows of one entry of the cache: small enough to lose little when interrupted. */
@@ -35,7 +35,7 @@ export async function runLevel(
   const outputs = [...new Set(roles.map(([, output]) => output))];
   const levelHash = await runtime.levelHash(level.model, level.version);
   const rows = inputs[0]?.shape[0] ?? 0;
-  const sizes = chunkSizes(rows);
+  const sizes = chunkSizes(rows, CHUNK_ROWS);
   const parts = own.map((input) => splitTensor(input, sizes));
   const chunks: (readonly Tensor[])[] = [];
   let cost = 0;
@@ -80,10 +80,4 @@ function inputOf(inputs: readonly Tensor[], name: string, level: CascadeLevel): 
     `level '${level.model}' takes its input from '${name}', which the data set lacks; it has: ` +
       inputs.map((each) => each.name).join(", "),
   );
-}
-
-function chunkSizes(rows: number): number[] {
-  const sizes: number[] = [];
-  for (let left = rows; left > 0; left -= CHUNK_ROWS) sizes.push(Math.min(CHUNK_ROWS, left));
-  return sizes;
 }

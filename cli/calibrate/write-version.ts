@@ -1,15 +1,13 @@
 /** Writes a new version directory of a model at once: a poll or a load sees all of it or nothing. */
 import { chmod, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isVersionName } from "../../model-repo/repository-files.ts";
 import { InferenceError } from "../../proto/errors.ts";
-
-/** Version numbers a directory may have (model-repo/version-number.ts reads the same). */
-const VERSION = /^[1-9]\d*$/;
 
 /** The number that the next version gets: one above the highest there is. */
 export async function nextVersion(modelDirectory: string): Promise<number> {
   const names = await readdir(modelDirectory);
-  return Math.max(0, ...names.filter((name) => VERSION.test(name)).map(Number)) + 1;
+  return Math.max(0, ...names.filter(isVersionName).map(Number)) + 1;
 }
 
 /**
