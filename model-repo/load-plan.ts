@@ -4,7 +4,10 @@ import { type DependencyGraph, dependenciesFirst, findCycle } from "./dependency
 import type { ModelSource } from "./model-source.ts";
 
 export interface LoadPlan {
-  /** Models to bring up to date; each after all that it is made of. */
+  /**
+   * Models to bring up to date; each after all that it is made of, and after all that its serving versions run on as far
+   * as that makes no cycle.
+   */
   readonly sources: readonly ModelSource[];
   /** Models that cannot be read or are made of themselves. */
   readonly failures: ReadonlyMap<string, InferenceError>;
@@ -16,11 +19,13 @@ export interface PlanOptions {
   readonly withParts: boolean;
   /** Loaded models that are made of these: they follow, but the rest of what they are made of does not. */
   usersOf(names: Iterable<string>): Iterable<string>;
+  /** What a model that serves runs on, which its files may no longer name. */
+  servedParts(name: string): readonly string[];
   /** Rejects for a model that cannot be read. */
   read(name: string): Promise<ModelSource>;
 }
 
-export async function planLoad({ roots, withParts, usersOf, read }: PlanOptions): Promise<LoadPlan> {
+export async function planLoad({ roots, withParts, usersOf, servedParts, read }: PlanOptions): Promise<LoadPlan> {
   const sources = new Map<string, ModelSource>();
   const failures = new Map<string, InferenceError>();
   const readAll = async (names: readonly string[]): Promise<string[]> => {
@@ -52,7 +57,9 @@ export async function planLoad({ roots, withParts, usersOf, read }: PlanOptions)
       sources.delete(name);
     }
   }
-  const order = dependenciesFirst(graphOf(sources));
+  const wanted = graphOf(sources);
+  const served = new Map([...wanted].map(([name, parts]) => [name, [...parts, ...servedParts(name)]]));
+  const order = dependenciesFirst(findCycle(served) === undefined ? served : wanted);
   return { sources: order.flatMap((name) => sources.get(name) ?? []), failures };
 }
 

@@ -13,23 +13,29 @@ export interface Retired {
 export class ModelCloser {
   readonly #log: Log;
   readonly #work = new Set<Promise<void>>();
+  readonly #closing = new Map<LoadedVersion, Promise<void>>();
 
   constructor(log: Log) {
     this.#log = log;
   }
 
-  /** Closes the versions of each group together, each group after the one before: users before their parts. */
-  close(groups: readonly (readonly Retired[])[]): void {
-    if (groups.every((group) => group.length === 0)) return;
-    this.#start(async () => {
-      for (const group of groups) await Promise.all(group.map((item) => this.#close(item)));
-    });
+  /** Closes versions, each once all that run on it and closed before or with it are closed. */
+  close(retired: readonly Retired[]): void {
+    const { promise: begin, resolve } = Promise.withResolvers<void>();
+    for (const item of retired) {
+      const closed = this.#start(async () => {
+        await begin;
+        await this.#close(item);
+      });
+      this.#closing.set(item.loaded, closed);
+    }
+    resolve();
   }
 
   /** Does work once everything that is closing now is closed. */
   afterwards(work: () => Promise<void>): void {
     const before = [...this.#work];
-    this.#start(async () => {
+    void this.#start(async () => {
       await Promise.all(before);
       await work();
     });
@@ -41,18 +47,24 @@ export class ModelCloser {
   }
 
   async #close({ entry, loaded, reason }: Retired): Promise<void> {
-    await loaded.model.close();
+    await Promise.all([...this.#closing].map(([user, closed]) => (user.parts.has(loaded) ? closed : undefined)));
+    try {
+      await loaded.model.close();
+    } finally {
+      this.#closing.delete(loaded);
+    }
     entry.retired(loaded, reason);
     const { name, version } = loaded;
     this.#log.info({ model: name, version: loaded.number }, `successfully unloaded '${name}' version ${version}`);
   }
 
-  #start(work: () => Promise<void>): void {
+  #start(work: () => Promise<void>): Promise<void> {
     const running: Promise<void> = work()
       .catch((error: unknown) => {
         this.#log.error({ reason: InferenceError.from(error).message }, "a model did not close cleanly");
       })
       .finally(() => this.#work.delete(running));
     this.#work.add(running);
+    return running;
   }
 }

@@ -12,6 +12,8 @@ export interface LoadedVersion extends LoadedModel {
   readonly directory: string;
   /** Tells whether the files it was loaded from are still the same. */
   readonly fingerprint: string;
+  /** Versions of other models that it runs on, as its load looked them up. */
+  readonly parts: ReadonlySet<LoadedVersion>;
   /** Threads its runs keep busy at most. */
   readonly threads: number;
 }
@@ -38,7 +40,7 @@ export class ModelEntry {
   readonly name: string;
   intent: Intent = "none";
   override: ActiveOverride | undefined;
-  /** Models it is made of, as last read from disk. */
+  /** Models it is made of, as last read from disk; what serves may still be made of others. */
   dependencies: readonly string[] = [];
   /** Why no version is known although the model is wanted: its configuration does not work. */
   problem: string | undefined;
@@ -59,6 +61,11 @@ export class ModelEntry {
   /** READY versions, ascending. */
   ready(): LoadedVersion[] {
     return [...this.#ready.values()].sort((a, b) => a.number - b.number);
+  }
+
+  /** Models that its READY versions run on. */
+  servedParts(): string[] {
+    return [...new Set(this.ready().flatMap(({ parts }) => [...parts].map((part) => part.name)))];
   }
 
   state(version: number): VersionState | undefined {

@@ -3,7 +3,7 @@
  * Work on related models waits for each other; work on others goes ahead.
  */
 import { InferenceError } from "../proto/errors.ts";
-import { type DependencyGraph, dependenciesFirst, orphans, transitiveUsers } from "./dependency-graph.ts";
+import { type DependencyGraph, orphans, transitiveUsers } from "./dependency-graph.ts";
 import { UNLOADED } from "./lifecycle.ts";
 import { Limiter } from "./limiter.ts";
 import { type LoadPlan, planLoad } from "./load-plan.ts";
@@ -63,7 +63,10 @@ export class ModelSet {
   ): Promise<ReadonlyMap<string, ModelFailure>> {
     const failures = await this.#locked(new Set(requests.keys()), async (held) => {
       const plan = await this.#plan(requests, withParts);
-      const needed = [...plan.failures.keys(), ...plan.sources.map((source) => source.name)];
+      const needed = [
+        ...plan.failures.keys(),
+        ...plan.sources.flatMap((source) => [source.name, ...source.dependencies]), // no part may change meanwhile
+      ];
       return needed.every((name) => held.has(name)) ? { done: await this.#carryOut(plan, requests) } : { needed };
     });
     for (const [name, override] of requests) {
@@ -112,10 +115,10 @@ export class ModelSet {
     }
   }
 
-  /** What the wanted models are made of. */
+  /** What the wanted models are made of: by their files, and by what serves. */
   #graph(): DependencyGraph {
     const wanted = [...this.#entries.values()].filter((entry) => entry.intent !== "none");
-    return new Map(wanted.map((entry) => [entry.name, entry.dependencies]));
+    return new Map(wanted.map((entry) => [entry.name, [...entry.dependencies, ...entry.servedParts()]]));
   }
 
   async #plan(requests: ReadonlyMap<string, ActiveOverride | undefined>, withParts: boolean): Promise<LoadPlan> {
@@ -130,6 +133,7 @@ export class ModelSet {
       roots: requests.keys(),
       withParts,
       usersOf: (names) => transitiveUsers(this.#graph(), names),
+      servedParts: (name) => this.#entries.get(name)?.servedParts() ?? [],
       read: (name) =>
         this.#reads.run(() => {
           const override = requests.get(name) ?? this.#entries.get(name)?.override;
@@ -160,10 +164,12 @@ export class ModelSet {
       entry.problem = undefined;
     }
     const tasks = new Map<string, Promise<LoadOutcome>>();
-    const replaced: (readonly Retired[])[] = [];
+    const replaced: Retired[] = [];
     for (const source of plan.sources) {
+      // Parts that come later in the order, which only a cycle with what serves can bring, are not waited for.
+      const before = [...source.dependencies, ...this.#entry(source.name).servedParts()].map((part) => tasks.get(part));
       const task = async (): Promise<LoadOutcome> => {
-        const parts = await Promise.all(source.dependencies.map((part) => tasks.get(part)));
+        const parts = await Promise.all(before);
         const outcome = await this.#loadModel(source, requests.has(source.name), parts, failures);
         if (outcome.failure !== undefined) failures.set(source.name, { kind: "notLoaded", error: outcome.failure });
         return outcome;
@@ -174,12 +180,35 @@ export class ModelSet {
       const entry = this.#entry(source.name);
       const outcome = await tasks.get(source.name);
       const reason = outcome?.failure === undefined ? UNLOADED : statusText(outcome.failure);
-      replaced.unshift((outcome?.retired ?? []).map((loaded) => ({ entry, loaded, reason })));
+      for (const loaded of outcome?.retired ?? []) replaced.push({ entry, loaded, reason });
       if (outcome?.failure === undefined && source.override !== entry.override) this.#replaceOverride(entry, source);
     }
-    this.#closer.close(replaced);
+    this.#closer.close([...replaced, ...this.#retireStranded(failures)]);
     this.#warnOfThreads();
     return failures;
+  }
+
+  /** Versions that run on one which serves no more, and could not follow: their models cannot be read, for example. */
+  #retireStranded(failures: ReadonlyMap<string, ModelFailure>): Retired[] {
+    const stranded: Retired[] = [];
+    for (let found = -1; found !== stranded.length; ) {
+      found = stranded.length;
+      for (const entry of this.#entries.values()) {
+        const error = failures.get(entry.name)?.error ?? new InferenceError("UNAVAILABLE", "a part of it was replaced");
+        for (const loaded of this.#retireOutdated(entry)) {
+          stranded.push({ entry, loaded, reason: statusText(error) });
+        }
+      }
+    }
+    return stranded;
+  }
+
+  /** Stops serving the versions of a model that run on one which serves no more. */
+  #retireOutdated(entry: ModelEntry): LoadedVersion[] {
+    const serves = (part: LoadedVersion) => this.#entries.get(part.name)?.find(part.version) === part;
+    const outdated = entry.ready().filter(({ parts }) => ![...parts].every(serves));
+    for (const loaded of outdated) entry.retire(loaded);
+    return outdated;
   }
 
   async #loadModel(
@@ -198,7 +227,7 @@ export class ModelSet {
       if (outcome.failure === undefined || !partsChanged) return outcome;
       return { ...outcome, hasChanged: true, retired: [...outcome.retired, ...retireReady(entry)] };
     }
-    const retired = retireReady(entry);
+    const retired = this.#retireOutdated(entry);
     if (!isRequested && retired.length === 0) return { hasChanged: false, retired, failure: undefined };
     const why = failures.get(missing)?.error.message;
     const failure = new InferenceError(
@@ -210,16 +239,15 @@ export class ModelSet {
     return { hasChanged: retired.length > 0, retired, failure };
   }
 
-  /** Stops serving these models, users before parts; the unwanted ones also lose their override. */
+  /** Stops serving these models; the unwanted ones also lose their override. */
   #retireAll(names: readonly string[], unwanted: ReadonlySet<string>): void {
-    const graph = new Map(names.map((name) => [name, this.#entries.get(name)?.dependencies ?? []]));
-    const closings: (readonly Retired[])[] = [];
-    for (const name of dependenciesFirst(graph).reverse()) {
+    const closings: Retired[] = [];
+    for (const name of names) {
       const entry = this.#entries.get(name);
       if (entry === undefined) continue;
       const retired = retireReady(entry);
       if (retired.length > 0) this.#options.log.info({ model: name }, `unloading: ${name}`);
-      closings.push(retired.map((loaded) => ({ entry, loaded, reason: UNLOADED })));
+      for (const loaded of retired) closings.push({ entry, loaded, reason: UNLOADED });
       if (unwanted.has(name)) entry.forget();
     }
     this.#closer.close(closings);

@@ -41,8 +41,7 @@ export class ModelRepository {
       {
         ...options,
         coreCount: availableParallelism(),
-        lookup: (name, version) => this.lookup(name, version),
-        directoryOf: (name, version) => this.directoryOf(name, version),
+        find: (name, version) => this.#find(name, version),
       },
       parts,
     );
@@ -81,11 +80,6 @@ export class ModelRepository {
   /** The version that answers; "" is the highest that is ready. Throws Triton's lookup and version texts. */
   find(name: string, version: string): LoadedModel {
     return this.#find(name, version);
-  }
-
-  /** Where the version that `find` finds was loaded from. */
-  directoryOf(name: string, version: string): string {
-    return this.#find(name, version).directory;
   }
 
   #find(name: string, version: string): LoadedVersion {

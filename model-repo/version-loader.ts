@@ -11,10 +11,8 @@ import type { RepositoryOptions } from "./repository-types.ts";
 export interface VersionLoaderOptions extends RepositoryOptions {
   /** Cores for the threads of one model's instances, and for all models together before a warning. */
   readonly coreCount: number;
-  /** The model that answers for a name, for models made of models. */
-  lookup(name: string, version: string): Model;
-  /** The version directory it was loaded from. */
-  directoryOf(name: string, version: string): string;
+  /** The version that answers for a name, for models made of models; throws Triton's lookup texts. */
+  find(name: string, version: string): LoadedVersion;
 }
 
 export class VersionLoader {
@@ -39,7 +37,8 @@ export class VersionLoader {
       for (const warning of resolved.warnings) log.warn(fields, `model '${name}': ${warning}`);
       const startedMs = clock.now();
       let threads = 0;
-      const context = this.#context(source, version, replaced, (count) => {
+      const parts = new Set<LoadedVersion>();
+      const context = this.#context(source, version, replaced, parts, (count) => {
         threads = count;
       });
       let model: Model;
@@ -63,6 +62,7 @@ export class VersionLoader {
         labels,
         loadSeconds,
         fingerprint,
+        parts,
         threads,
       };
     });
@@ -72,10 +72,10 @@ export class VersionLoader {
     source: ModelSource,
     version: number,
     replaced: Model | undefined,
+    parts: Set<LoadedVersion>,
     claimThreads: (count: number) => void,
   ): LoadContext {
-    const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, lookup, directoryOf } =
-      this.#options;
+    const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, find } = this.#options;
     return {
       resolved: source.resolved,
       version: String(version),
@@ -87,8 +87,12 @@ export class VersionLoader {
       allowUncertified,
       coreCount,
       claimThreads,
-      lookup,
-      directoryOf,
+      lookup: (name, version) => {
+        const part = find(name, version);
+        parts.add(part);
+        return part.model;
+      },
+      directoryOf: (name, version) => find(name, version).directory,
       replaced,
     };
   }

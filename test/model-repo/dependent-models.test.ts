@@ -1,7 +1,7 @@
 /** Models made of models: load order, reloads of parts, unloads of parts, cycles. */
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { type FakeModel, FakeWorld, rows, settle } from "./support/fake-world.ts";
+import { type FakeModel, FakeWorld, gate, rows, settle } from "./support/fake-world.ts";
 
 const NO_PARAMETERS = new Map();
 
@@ -100,6 +100,90 @@ describe("models made of models", () => {
     await settle();
     assert.match(rows(await repository.index(false)).at(-1) ?? "", /^top:1 UNAVAILABLE \(.*does not fit/s);
     assert.ok(world.events.indexOf("close top:1=t") < world.events.indexOf("close small:1=s"));
+  });
+
+  it("stop serving when they cannot be read any more and a part is replaced", async () => {
+    const world = cascadeWorld();
+    const repository = world.repository();
+    await repository.start();
+    world.disk.set("small", { versions: { 1: "s2" } });
+    world.disk.set("top", { versions: { 1: "t" }, config: "broken", parts: ["small", "large"] });
+    await repository.load("small", NO_PARAMETERS);
+    await settle();
+    assert.match(rows(await repository.index(false)).at(-1) ?? "", /^top:1 UNAVAILABLE \(.*config is broken/s);
+    assert.ok(world.events.indexOf("close top:1=t") < world.events.indexOf("close small:1=s"));
+  });
+
+  it("stop serving over a part that is replaced, also where the files name other parts by now and do not load", async () => {
+    const world = cascadeWorld();
+    world.disk.set("outer", { versions: { 1: "o" }, parts: ["top"] });
+    const repository = world.repository();
+    await repository.start();
+    world.disk.set("small", { versions: { 1: "s2" } });
+    world.disk.set("top", { versions: { 1: "t2" }, parts: [] });
+    world.failing.set("top:1", "no policy");
+    await repository.load("small", NO_PARAMETERS);
+    await settle();
+    assert.equal(repository.isModelReady("top", ""), false);
+    assert.equal(repository.isModelReady("outer", ""), false);
+    const closes = world.events.filter((event) => event.startsWith("close"));
+    assert.deepEqual(closes, ["close outer:1=o", "close top:1=t", "close small:1=s"]);
+    world.failing.clear();
+    world.disk.set("top", { versions: { 1: "t3" }, parts: ["small", "large"] });
+    await repository.load("top", NO_PARAMETERS);
+    assert.equal(repository.isModelReady("outer", ""), true);
+  });
+
+  it("go with a part that serves them, also after a failed reload that no longer names it", async () => {
+    const world = cascadeWorld();
+    const repository = world.repository();
+    await repository.start();
+    world.disk.set("top", { versions: { 1: "t2" }, parts: ["large"] });
+    world.failing.set("top:1", "no");
+    await assert.rejects(repository.load("top", NO_PARAMETERS));
+    assert.equal(repository.isModelReady("top", ""), true);
+    await repository.unload("small", NO_PARAMETERS);
+    await settle();
+    assert.equal(repository.isModelReady("top", ""), false);
+    assert.ok(world.events.indexOf("close top:1=t") < world.events.indexOf("close small:1=s"));
+  });
+
+  it("go on serving over unchanged parts when their new files name a model that is not there", async () => {
+    const world = cascadeWorld();
+    const repository = world.repository();
+    await repository.start();
+    const top = repository.lookup("top", "");
+    world.disk.set("top", { versions: { 1: "t2" }, parts: ["small", "huge"] });
+    await assert.rejects(repository.load("top", NO_PARAMETERS), /depends on 'huge' which has no loaded version/);
+    assert.equal(repository.lookup("top", ""), top);
+  });
+
+  it("follow when whole and part have changed places", async () => {
+    const world = cascadeWorld();
+    const repository = world.repository();
+    await repository.start();
+    world.disk.set("small", { versions: { 1: "s2" }, parts: ["top"] });
+    world.disk.set("top", { versions: { 1: "t2" } });
+    await repository.load("small", NO_PARAMETERS);
+    await settle();
+    assert.deepEqual((repository.lookup("small", "") as FakeModel).parts, [repository.lookup("top", "")]);
+    const closes = world.events.filter((event) => event.startsWith("close"));
+    assert.deepEqual(closes, ["close top:1=t", "close small:1=s"]);
+  });
+
+  it("close before a part that is unloaded while they still answer what they have in hand", async () => {
+    const world = cascadeWorld();
+    const repository = world.repository();
+    await repository.start();
+    const inHand = gate();
+    world.closeGates.set("top:1", inHand.promise);
+    await repository.unload("top", NO_PARAMETERS);
+    await repository.unload("small", NO_PARAMETERS);
+    await settle();
+    assert.equal(world.events.includes("close small:1=s"), false);
+    inHand.open();
+    await settle();
+    assert.deepEqual(world.events.slice(-2), ["close top:1=t", "close small:1=s"]);
   });
 
   it("go with a part that is unloaded and come back with it", async () => {
