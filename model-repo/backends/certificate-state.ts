@@ -1,6 +1,7 @@
 /** Whether the promise of an operating point still holds: a pure function of what was found at load. */
 import type { CascadeFile, OperatingPoint } from "../../proto/files/cascade-file.ts";
 import { policyHash } from "../../proto/files/policy-hash.ts";
+import { compareHashes, hashKind } from "./certificate-hash.ts";
 
 export const CERTIFICATE_STATES = ["valid", "unverified", "void", "uncertified"] as const;
 
@@ -65,8 +66,7 @@ function levelDifference(file: CascadeFile, levels: readonly LevelIdentity[]): s
   const { calibration } = file;
   if (calibration === null) return undefined;
   for (const [k, { hash, provider }] of levels.entries()) {
-    const recorded = calibration.levelHashes[k] ?? "";
-    if (hash !== "" && recorded !== "" && hash !== recorded) {
+    if (compareHashes(calibration.levelHashes[k] ?? "", hash) === "different") {
       return `${levelName(file, k)} is not the model that was calibrated: its files or metadata have another hash`;
     }
     if (provider !== "" && calibration.provider !== "" && provider !== calibration.provider) {
@@ -79,8 +79,18 @@ function levelDifference(file: CascadeFile, levels: readonly LevelIdentity[]): s
 function levelGap(file: CascadeFile, levels: readonly LevelIdentity[]): string | undefined {
   const { calibration } = file;
   if (calibration === null) return "cascade.json does not say which models were calibrated";
-  const unknown = levels.findIndex(({ hash }, k) => hash === "" || (calibration.levelHashes[k] ?? "") === "");
-  return unknown < 0 ? undefined : `${levelName(file, unknown)} has no hash to compare`;
+  for (const [k, { hash }] of levels.entries()) {
+    const comparison = compareHashes(calibration.levelHashes[k] ?? "", hash);
+    if (comparison === "unknown") return `${levelName(file, k)} has no hash to compare`;
+    if (comparison === "other kind") return `${levelName(file, k)} ${movedText(hash)}: the hashes cannot be compared`;
+  }
+  return undefined;
+}
+
+function movedText(hash: string): string {
+  return hashKind(hash) === "files"
+    ? "was calibrated on another server and runs from files here"
+    : "was calibrated from files and runs on another server";
 }
 
 /** A level as complaints name it. */

@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import type { ModelSignature, TensorSpec } from "../../scheduler/signature.ts";
 import { wireShape } from "../../scheduler/signature.ts";
+import { markedHash } from "./certificate-hash.ts";
 
 /** `inference.ModelMetadataResponse` as proto-loader gives it: 64-bit integers are strings. */
 export interface RemoteMetadata {
@@ -47,7 +48,7 @@ export function compareMetadata(signature: ModelSignature, remote: RemoteMetadat
 }
 
 /**
- * `sha256:<hex>` of name, platform, tensors and the newest version, which is the one that answers where none is asked
+ * `sha256:metadata:<hex>` of name, platform, tensors and the newest version, which is the one that answers where none is asked
  * for. Targets that say the same count once, so that the hash stays when one of them is away. All that can be known from
  * outside: a model with other weights under the same version has the same hash, and only its answers tell.
  */
@@ -58,7 +59,7 @@ export function metadataHash(remotes: readonly RemoteMetadata[]): string {
     return JSON.stringify([name, newestVersion(remote), platform, tensors(inputs), tensors(outputs)]);
   });
   const hash = createHash("sha256").update(JSON.stringify([...new Set(texts)].sort()));
-  return `sha256:${hash.digest("hex")}`;
+  return markedHash("metadata", hash.digest("hex"));
 }
 
 /** The highest of the versions that are numbers; "" where there is none. */

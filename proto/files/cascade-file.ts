@@ -133,7 +133,7 @@ export interface GraphPoint {
 }
 
 export interface Calibration {
-  /** Of each level's model files; "" where they could not be seen. */
+  /** Of each level: `sha256:files:<hex>`, `sha256:metadata:<hex>` of a model on another server; "" where unknown. */
   readonly levelHashes: readonly string[];
   readonly provider: string;
   readonly createdAt: string;

@@ -59,7 +59,7 @@ describe("ModelRunner", () => {
       hashes.push(await runner.levelHash("m", ""));
       await runner.close();
     }
-    assert.match(hashes[0] ?? "", /^sha256:[0-9a-f]{64}$/);
+    assert.match(hashes[0] ?? "", /^sha256:files:[0-9a-f]{64}$/);
     assert.equal(hashes[0], hashes[1]);
     assert.notEqual(hashes[0], hashes[2]);
   });

@@ -41,7 +41,7 @@ describe("calibrate on images", () => {
       FASHION_LEVELS.map((model) => [model, "cpuSeconds", true]),
     );
     assert.equal(
-      file.calibration?.levelHashes.every((hash) => /^sha256:[0-9a-f]{64}$/.test(hash)),
+      file.calibration?.levelHashes.every((hash) => /^sha256:files:[0-9a-f]{64}$/.test(hash)),
       true,
     );
 

@@ -41,7 +41,7 @@ describe("level hash", () => {
   it("changes with name and content of every file, not with hidden ones", async (test) => {
     const root = await temporaryFiles(test, { "1/model.onnx": "a", "1/data/weights": "b", "2/": "" });
     const first = await levelHash(join(root, "1"));
-    assert.match(first, /^sha256:[0-9a-f]{64}$/);
+    assert.match(first, /^sha256:files:[0-9a-f]{64}$/);
     await writeFile(join(root, "1/.model.swp"), "x");
     assert.equal(await levelHash(join(root, "1")), first);
     await writeFile(join(root, "1/data/weights"), "c");
@@ -89,6 +89,28 @@ describe("certificate state", () => {
     for (const found of [states(edited), states(file, other), states(cuda), states(file, LEVELS, rerouted)]) {
       assert.deepEqual(found, { AP: "void", EO: "uncertified" });
     }
+  });
+
+  it("is unverified where the model moved between this server and another one, and the golden rows agree", () => {
+    const recorded = (levelHashes: readonly string[]) =>
+      certifiedFile({ calibration: { levelHashes, provider: "cpu", createdAt: "", command: "" } });
+    const found: readonly LevelIdentity[] = [
+      { hash: "sha256:files:a", provider: "cpu" },
+      { hash: "sha256:metadata:b", provider: "" },
+    ];
+    const same = recorded(["sha256:files:a", "sha256:metadata:b"]);
+    assert.equal(states(same, found)["AP"], "valid");
+    const fromRemote = recorded(["sha256:metadata:x", "sha256:metadata:b"]);
+    assert.equal(states(fromRemote, found)["AP"], "unverified");
+    assert.match(reason(fromRemote, found), /level 0 \('small'\) was calibrated on another server and runs from files/);
+    const toRemote = recorded(["sha256:files:a", "sha256:files:x"]);
+    assert.equal(states(toRemote, found)["AP"], "unverified");
+    assert.match(reason(toRemote, found), /level 1 \('giant'\) was calibrated from files and runs on another server/);
+    assert.equal(states(toRemote, found, { ...SAME, difference: "they differ" })["AP"], "void");
+    assert.equal(states(recorded(["sha256:files:c", "sha256:files:x"]), found)["AP"], "void");
+    // Written before hashes said their kind.
+    assert.equal(states(recorded(["sha256:a", "sha256:b"]), found)["AP"], "valid");
+    assert.equal(states(recorded(["sha256:a", "sha256:c"]), found)["AP"], "void");
   });
 
   it("is unverified where something could not be compared, void where something else differs besides", () => {

@@ -178,7 +178,7 @@ describe("the hash of a remote model", () => {
   const hash = metadataHash([model]);
 
   it("is the same for every target that says the same, and with older versions beside it", () => {
-    assert.match(hash, /^sha256:[0-9a-f]{64}$/);
+    assert.match(hash, /^sha256:metadata:[0-9a-f]{64}$/);
     assert.equal(metadataHash([model, { ...model }]), hash);
     assert.equal(metadataHash([{ ...model, versions: ["10"] }]), hash);
   });
