@@ -7,6 +7,7 @@ import { type BatchPolicy, decide, type QueuedRequest } from "./batcher.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { Clock } from "./clock.ts";
 import type { ExecutedBatch, ModelInstance } from "./instance.ts";
+import { InstancePool, type PooledInstance } from "./instance-pool.ts";
 import type { Model, ModelResponse } from "./model.ts";
 import { Queue, type QueuePlace } from "./queue.ts";
 import { checkRoom, type QueuePolicy, queueTimeoutMs, stopping } from "./queue-policy.ts";
@@ -18,7 +19,7 @@ import { WakeUp } from "./wake-up.ts";
 
 export interface BatchedModelOptions {
   readonly signature: ModelSignature;
-  /** At least one; each runs one batch at a time. */
+  /** At least one; each gets its next batch when the last one is done, or when it says that it is free. */
   readonly instances: readonly ModelInstance[];
   /** null: Triton's default scheduler, one request an execution. */
   readonly batching: BatchPolicy | null;
@@ -45,21 +46,13 @@ interface Entry extends QueuedRequest {
   finished: boolean;
 }
 
-/** An instance with its history, by which the next batch chooses. */
-interface Slot {
-  readonly instance: ModelInstance;
-  busyMs: number;
-  failuresInARow: number;
-}
-
 export class BatchedModel implements Model {
   readonly signature: ModelSignature;
   readonly statistics = new ModelStatistics();
   readonly #batching: BatchPolicy | null;
   readonly #queuePolicy: QueuePolicy;
   readonly #clock: Clock;
-  readonly #slots: readonly Slot[];
-  readonly #idle: Set<Slot>;
+  readonly #pool: InstancePool;
   readonly #queue = new Queue<Entry>();
   readonly #wakeUp: WakeUp;
   readonly #order: ResponseOrder | undefined;
@@ -67,6 +60,8 @@ export class BatchedModel implements Model {
   readonly #hasBatchKeys: boolean;
   #nextExpiryMs = Number.POSITIVE_INFINITY;
   #dispatchIsDue = false;
+  /** Batches sent to instances and not answered yet. */
+  #running = 0;
   #closed: Promise<void> | undefined;
   #onDrained: (() => void) | undefined;
 
@@ -75,8 +70,7 @@ export class BatchedModel implements Model {
     this.#batching = options.batching;
     this.#queuePolicy = options.queuePolicy;
     this.#clock = options.clock;
-    this.#slots = options.instances.map((instance) => ({ instance, busyMs: 0, failuresInARow: 0 }));
-    this.#idle = new Set(this.#slots);
+    this.#pool = new InstancePool(options.instances);
     this.#wakeUp = new WakeUp(options.clock, () => this.#dispatch());
     this.#order = options.batching?.preserveOrdering === true ? new ResponseOrder() : undefined;
     this.#hasBatchKeys = options.signature.inputs.some((spec) => spec.optional === true || spec.dims.includes(-1));
@@ -144,7 +138,7 @@ export class BatchedModel implements Model {
 
   /** Looks for work at the end of this turn, when all that arrived with it is queued; at once where nothing batches. */
   #arrived(): void {
-    if (this.#idle.size === 0) {
+    if (this.#pool.idleCount === 0) {
       this.#wakeUp.schedule(this.#nextExpiryMs);
     } else if (this.#batching === null) {
       this.#dispatch();
@@ -161,31 +155,15 @@ export class BatchedModel implements Model {
   #dispatch(): void {
     const nowMs = this.#clock.now();
     if (nowMs >= this.#nextExpiryMs) this.#expire(nowMs);
-    while (this.#queue.size > 0) {
-      const slot = this.#leastLoaded();
-      if (slot === undefined) break;
+    while (this.#queue.size > 0 && this.#pool.idleCount > 0) {
       const decision = this.#batching === null ? SINGLE : decide(this.#queue, this.#batching, nowMs);
       if (decision.kind === "wait") this.#wakeUp.schedule(decision.untilMs);
       if (decision.kind !== "dispatch") break;
-      this.#idle.delete(slot);
+      const slot = this.#pool.take();
+      if (slot === undefined) break;
       void this.#run(slot, this.#take(decision.count), nowMs);
     }
     this.#wakeUp.schedule(this.#nextExpiryMs);
-  }
-
-  /** The free instance that failed least recently and worked least. */
-  #leastLoaded(): Slot | undefined {
-    let best: Slot | undefined;
-    for (const slot of this.#idle) {
-      if (
-        best === undefined ||
-        slot.failuresInARow < best.failuresInARow ||
-        (slot.failuresInARow === best.failuresInARow && slot.busyMs < best.busyMs)
-      ) {
-        best = slot;
-      }
-    }
-    return best;
   }
 
   #take(count: number): Entry[] {
@@ -201,13 +179,21 @@ export class BatchedModel implements Model {
   }
 
   /** Runs one batch to its end. Never rejects: every outcome goes to the callers. */
-  async #run(slot: Slot, entries: readonly Entry[], startedMs: number): Promise<void> {
+  async #run(slot: PooledInstance, entries: readonly Entry[], startedMs: number): Promise<void> {
+    this.#running++;
     const startedEpochMs = this.#clock.epochMs();
     const wanted = new BatchCancellation(entries.map((entry) => entry.deadlineMs));
     for (const entry of entries) entry.batch = wanted;
+    let isFree = false;
+    const free = () => {
+      if (isFree) return;
+      isFree = true;
+      this.#pool.giveBack(slot);
+      this.#dispatch();
+    };
     try {
       const requests = entries.map((entry) => entry.request);
-      const batch = await slot.instance.execute(requests, wanted.cancellation);
+      const batch = await slot.instance.execute(requests, wanted.cancellation, free);
       this.#answer(entries, batch, startedMs, startedEpochMs);
       slot.failuresInARow = 0;
     } catch (error) {
@@ -216,8 +202,8 @@ export class BatchedModel implements Model {
       for (const entry of entries) this.#fail(entry, InferenceError.from(error), "BACKEND");
     }
     slot.busyMs += this.#clock.now() - startedMs;
-    this.#idle.add(slot);
-    this.#dispatch();
+    this.#running--;
+    free();
     if (this.#isDrained()) this.#onDrained?.();
   }
 
@@ -276,11 +262,11 @@ export class BatchedModel implements Model {
       });
     }
     this.#wakeUp.cancel();
-    await Promise.all(this.#slots.map((slot) => slot.instance.close()));
+    await this.#pool.close();
   }
 
   #isDrained(): boolean {
-    return this.#queue.size === 0 && this.#idle.size === this.#slots.length;
+    return this.#queue.size === 0 && this.#running === 0;
   }
 }
 

@@ -26,9 +26,14 @@ export interface ModelInstance {
   /**
    * Runs the batch; rejects with an InferenceError that fails every request of it. The request tensors stay the
    * caller's: an instance copies what it hands to another thread. `cancellation` fires once nobody waits for any request
-   * of the batch; its deadline is the latest of theirs. An instance may run on all the same.
+   * of the batch; its deadline is the latest of theirs. An instance may run on all the same. An instance that can take
+   * the next batch before this one's answer is there calls `onFree`, once.
    */
-  execute(requests: readonly InferenceRequest[], cancellation?: Cancellation): Promise<ExecutedBatch>;
+  execute(
+    requests: readonly InferenceRequest[],
+    cancellation?: Cancellation,
+    onFree?: () => void,
+  ): Promise<ExecutedBatch>;
   /** Waits for the run in flight, then frees everything. Idempotent. */
   close(): Promise<void>;
 }
