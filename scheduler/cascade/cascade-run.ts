@@ -6,7 +6,7 @@ import { InferenceError } from "../../proto/errors.ts";
 import type { Gate } from "../../proto/files/cascade-file.ts";
 import { type InferenceRequest, requestIdPrefix } from "../../proto/inference.ts";
 import type { Tensor } from "../../proto/tensor.ts";
-import type { Cancellation } from "../cancellation.ts";
+import { Cancellation } from "../cancellation.ts";
 import type { Clock } from "../clock.ts";
 import type { ExecutionTiming } from "../instance.ts";
 import type { ModelResponse } from "../model.ts";
@@ -63,6 +63,8 @@ export class CascadeRun {
   readonly #plan: RunPlan;
   readonly #request: InferenceRequest;
   readonly #cancellation: Cancellation | undefined;
+  /** What the levels hear: fires with the caller's cancellation, and with the failure that ends the request. */
+  readonly #atLevels: Cancellation;
   readonly #outputs: RowOutputs;
   /** Level that answered each row, and how sure it was. */
   readonly levels: Int32Array<ArrayBuffer>;
@@ -70,7 +72,6 @@ export class CascadeRun {
   /** Whether any row got another answer than its gates wanted. */
   degraded = false;
   readonly #timing = { computeInputMs: 0, computeInferMs: 0, computeOutputMs: 0 };
-  #failure: InferenceError | undefined;
 
   constructor(
     environment: RunEnvironment,
@@ -83,6 +84,8 @@ export class CascadeRun {
     this.#plan = plan;
     this.#request = request;
     this.#cancellation = cancellation;
+    this.#atLevels = new Cancellation(cancellation?.deadlineMs);
+    cancellation?.onCancel((reason) => this.#atLevels.cancel(reason));
     this.#outputs = new RowOutputs(rows);
     this.levels = new Int32Array(rows);
     this.confidences = new Float32Array(rows);
@@ -93,7 +96,10 @@ export class CascadeRun {
     return this.#timing;
   }
 
-  /** Routes every row to its answer; rejects with the first failure of a level that no earlier answer makes up for. */
+  /**
+   * Routes every row to its answer; rejects with the first failure of a level that no earlier answer makes up for. Then
+   * the rows still under way are called back, and have come back before it rejects: no level reads the request any more.
+   */
   async run(): Promise<readonly Tensor[]> {
     const rows = Array.from(this.levels, (_, row) => row);
     await this.#enter(this.#plan.entryLevel, rows, undefined);
@@ -110,7 +116,13 @@ export class CascadeRun {
       const positions = fallback?.positions.slice(start, end) ?? [];
       parts.push(this.#ask(level, rows.slice(start, end), fallback && { ...fallback, positions }));
     }
-    await Promise.all(parts);
+    await this.#allOf(parts);
+  }
+
+  /** Ends when all ways have ended, the failed ones too. */
+  async #allOf(ways: readonly Promise<void>[]): Promise<void> {
+    await Promise.allSettled(ways);
+    if (this.#atLevels.reason !== undefined) throw this.#atLevels.reason;
   }
 
   async #ask(level: number, rows: readonly number[], fallback: Fallback | undefined): Promise<void> {
@@ -125,12 +137,22 @@ export class CascadeRun {
     this.#timing.computeInputMs += computeInputMs;
     this.#timing.computeInferMs += computeInferMs;
     this.#timing.computeOutputMs += computeOutputMs;
-    await this.#goOn(level, rows, response.outputs);
+    try {
+      await this.#goOn(level, rows, response.outputs);
+    } catch (error) {
+      throw this.#end(InferenceError.from(error));
+    }
+  }
+
+  /** Ends the request with a failure, if none has ended it before; returns the one that did. */
+  #end(failure: InferenceError): InferenceError {
+    this.#atLevels.cancel(failure);
+    return this.#atLevels.reason ?? failure;
   }
 
   /** Asks a level, unless nobody waits for the answer any more; measures how long it takes. */
   async #infer(level: number, rows: readonly number[]): Promise<ModelResponse> {
-    const gone = this.#cancellation?.reason ?? this.#failure;
+    const gone = this.#atLevels.reason;
     if (gone !== undefined) throw gone;
     const { clock, serviceTimes } = this.#environment;
     const { model } = this.#level(level);
@@ -138,7 +160,7 @@ export class CascadeRun {
     const ticket = serviceTime?.begin(clock.now()) ?? 0;
     let computeMs: number | undefined;
     try {
-      const response = await model.infer(this.#level(level).request(this.#request, rows), this.#cancellation);
+      const response = await model.infer(this.#level(level).request(this.#request, rows), this.#atLevels);
       const { timing } = response;
       computeMs = timing.computeInputMs + timing.computeInferMs + timing.computeOutputMs;
       return response;
@@ -152,15 +174,14 @@ export class CascadeRun {
     const { statistics, onLevelFailure } = this.#environment;
     if (this.#cancellation?.reason !== undefined) {
       statistics.cancelledRows[level] = (statistics.cancelledRows[level] ?? 0) + rows.length;
-    } else if (error !== this.#failure) {
+    } else if (this.#atLevels.reason === undefined) {
       statistics.escalations.level_failure += rows.length;
       if (onLevelFailure === "degrade" && fallback !== undefined && error.code !== "INVALID_ARGUMENT") {
         this.#degrade(rows, fallback);
         return;
       }
     }
-    this.#failure ??= error;
-    throw error;
+    throw this.#end(error);
   }
 
   #degrade(rows: readonly number[], { level, answers, confidences, positions }: Fallback): void {
@@ -185,7 +206,7 @@ export class CascadeRun {
       const fallback = keepsFallback ? { level, answers, confidences, positions: group.positions } : undefined;
       ways.push(this.#enter(next, group.rows, fallback));
     }
-    if (ways.length > 0) await Promise.all(ways);
+    if (ways.length > 0) await this.#allOf(ways);
   }
 
   /** The rows by the level they go to, the same level for those it answers; counts every row's way. */
@@ -236,12 +257,11 @@ export class CascadeRun {
   #outOfTime(): void {
     const { onLevelFailure, statistics } = this.#environment;
     if (onLevelFailure === "fail") {
-      this.#failure ??= new InferenceError(
+      throw new InferenceError(
         "DEADLINE_EXCEEDED",
         `${requestIdPrefix(this.#request.id)}no further level of cascade '${this.#request.modelName}' can answer ` +
           "before the deadline",
       );
-      throw this.#failure;
     }
     statistics.degradedRows++;
     this.degraded = true;

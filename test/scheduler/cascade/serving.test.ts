@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { InferenceError } from "../../../proto/errors.ts";
 import { Cancellation } from "../../../scheduler/cancellation.ts";
 import { lastLevelOnlyPoint } from "../../../scheduler/cascade/policy.ts";
+import type { Model } from "../../../scheduler/model.ts";
 import { expectation, gate, level, point } from "../../support/cascades.ts";
 import { floats, integers } from "../../support/tensors.ts";
 import { ask, EASY, HARD, MEDIUM, parameters, setUp } from "./three-levels.ts";
@@ -73,6 +74,40 @@ describe("failure of a level", () => {
     await clock.advance(100);
     await failed;
     assert.equal(m.batches.length, 0);
+  });
+
+  it("calls back what waits at other levels, and answers only once they let go of the request", async () => {
+    const { clock, cascade, models, m, l } = setUp({ points: [point("AP", [gate(0.9, [0.55]), gate(0.8)])] });
+    const lastModel = models[2] as Model; // of three
+    const infer = lastModel.infer.bind(lastModel);
+    lastModel.infer = async (request, cancellation) => {
+      try {
+        return await infer(request, cancellation);
+      } catch (error) {
+        await new Promise<void>((resolve) => {
+          clock.at(clock.now() + 3, resolve);
+        });
+        throw error;
+      }
+    };
+    const fromLast = parameters({ cascade_min_level: { kind: "int64", value: 2n } });
+    const keepBusy = () => cascade.infer(ask("busy", new Array<number[]>(8).fill(HARD), { parameters: fromLast }));
+    m.failure = GONE;
+    let failedMs: number | undefined;
+    const failed = cascade.infer(ask("a", [MEDIUM, [0.5, 0.5, 0.9]])).catch((error: unknown) => {
+      failedMs = clock.now();
+      assert.equal(error, GONE);
+    });
+    await clock.advance(4);
+    const busy = [keepBusy()];
+    await clock.advance(4);
+    busy.push(keepBusy());
+    await clock.advance(100);
+    await Promise.all([...busy, failed]);
+    assert.equal(failedMs, 23, "two batches of 10 ms, and the 3 ms of the level that is called back");
+    assert.deepEqual(l.batchIds, ["busy", "busy"]);
+    assert.equal(lastModel.statistics.failures.CANCELED, 1);
+    assert.equal(cascade.cascadeStatistics.escalations.level_failure, 1);
   });
 });
 
