@@ -97,6 +97,11 @@ export function fromElementType(elementType: number): DataType | undefined {
   return ELEMENT_TYPES[elementType]?.datatype;
 }
 
+/** The element type number of a datatype. */
+export function toElementType(datatype: DataType): number {
+  return ELEMENT_TYPES.findIndex((type) => type.datatype === datatype);
+}
+
 /** ONNX's name of an element type number, for error texts. */
 export function elementTypeName(elementType: number): string {
   return ELEMENT_TYPES[elementType]?.name ?? `element type ${elementType}`;

@@ -6,7 +6,7 @@ import { readOutline } from "./outline.ts";
 import { parseModel } from "./parse-model.ts";
 
 /** protobuf messages end here, in every implementation. */
-const MAX_MODEL_BYTES = 2 ** 31 - 1;
+export const MAX_MODEL_BYTES = 2 ** 31 - 1;
 
 /**
  * Reads a model file without its weights. UNAVAILABLE where the file cannot be read, INVALID_ARGUMENT where it is no
