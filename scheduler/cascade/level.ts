@@ -56,6 +56,7 @@ export class Level {
     this.#roles = wireRoles(configured, model.signature, where);
     if (configured.labelMap !== null) checkLabelMap(configured, configured.labelMap, model.signature, where);
     this.#labelMap = isIdentity(configured.labelMap) ? null : configured.labelMap;
+    if (this.#labelMap !== null) checkOtherOutputs(this.#outputs, this.#roles, this.#labelMap, model.signature, where);
     const names = new Set([...this.#outputs.map((wire) => wire.level), ...this.#roles.values()]);
     this.#requested = [...names].map((name) => ({ name, parameters: NO_OUTPUT_PARAMETERS }));
   }
@@ -203,6 +204,31 @@ function checkLabelMap(
   if (spec !== undefined && classes !== -1 && labelMap.length !== classes) {
     throw misfit(where, `maps ${labelMap.length} labels, but output '${spec.name}' has ${classes ?? 1} classes`);
   }
+}
+
+/**
+ * Refuses outputs that look like classes as well: only the scores are put into the cascade's order, and nothing says
+ * whether others hold classes. A mask holds tokens.
+ */
+function checkOtherOutputs(
+  wires: readonly Wire[],
+  roles: ReadonlyMap<string, string>,
+  labelMap: readonly number[],
+  level: ModelSignature,
+  where: string,
+): void {
+  const known = [roles.get("scores"), roles.get("mask")];
+  const other = wires.find((wire) => {
+    const spec = level.outputs.find(({ name }) => name === wire.level);
+    return !known.includes(wire.level) && spec?.dims.at(-1) === labelMap.length;
+  });
+  if (other === undefined) return;
+  throw misfit(
+    where,
+    `has a labelMap that reorders the classes of '${known[0] ?? ""}' only, but output '${other.level}' has ` +
+      `${labelMap.length} values in its last dimension too and would keep the level's order: take '${other.cascade}' ` +
+      "out of the cascade's outputs, or export the level with its classes in the cascade's order",
+  );
 }
 
 function outputOf(outputs: readonly Tensor[], name: string): Tensor {

@@ -84,6 +84,23 @@ describe("a level's confidence", () => {
     const [answer] = mapped.answers([fp32("tokens", [1, 2, 2], [0.75, 0.25, 0.5, 0.5])]);
     assert.deepEqual(floats(answer), [0.25, 0.75, 0.5, 0.5]);
   });
+
+  it("maps the scores only, and refuses other outputs that may hold classes too", () => {
+    const outputs = [spec("s", [2]), spec("logits", [2]), spec("wide", [3]), spec("real", [2], "BOOL")];
+    const listing = (labelMap: number[], ...names: string[]) => {
+      const listed = outputs.filter(({ name }) => names.includes(name));
+      return () => wire({ labelMap, ...confidence("max_prob", { scores: "s" }) }, outputs, listed);
+    };
+    assert.throws(listing([1, 0], "s", "logits"), {
+      code: "INVALID_ARGUMENT",
+      message: /^cascade 'c', level 0 \('xs'\) has a labelMap .* of 's' only, but output 'logits' has 2 values/,
+    });
+    assert.doesNotThrow(listing([1, 0], "s", "wide"));
+    assert.doesNotThrow(listing([0, 1], "s", "logits"));
+    const tokens = [spec("t", [-1, 2]), spec("real", [2], "BOOL")];
+    const masked = confidence("min_token", { scores: "t", mask: "real" });
+    assert.doesNotThrow(() => wire({ labelMap: [1, 0], ...masked }, tokens, tokens));
+  });
 });
 
 describe("wiring of a confidence refuses", () => {
