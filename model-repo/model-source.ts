@@ -8,6 +8,8 @@ import { type ResolvedConfig, type ResolveOptions, resolveModelConfig } from "./
 import { wantedVersions } from "./lifecycle.ts";
 import { loadModel, modelDependencies } from "./loader.ts";
 import type { ActiveOverride } from "./model-entry.ts";
+import { applyCascadePlacement } from "./plan/apply-placement.ts";
+import { NO_PLACEMENTS, type PlacementSource } from "./plan/placement.ts";
 import { diskFiles, type Fingerprint, type RepositoryFiles } from "./repository-files.ts";
 import type { RepositoryOptions } from "./repository-types.ts";
 
@@ -58,6 +60,7 @@ export async function readModelSource(
     ...(override?.config === undefined ? {} : { override: override.config }),
   });
   const wanted = wantedVersions(resolved.config.version_policy, resolved.versions);
+  const placements = options.placements ?? NO_PLACEMENTS;
   const dependencies = new Set<string>();
   for (const version of wanted) {
     // A model file that cannot be read fails its own load, which says why.
@@ -67,16 +70,34 @@ export async function readModelSource(
   return {
     name,
     directory,
-    resolved,
+    resolved: placed(name, resolved, placements),
     override,
     wanted,
     dependencies: [...dependencies],
-    fingerprintOf: (version) => versionFingerprint(fingerprint, override, version),
+    fingerprintOf: (version) => {
+      const plan = [
+        placements.placementOf(name, String(version))?.fingerprint ?? null,
+        placements.cascadePlacementOf(name) ?? null,
+      ];
+      return versionFingerprint(fingerprint, override, version, plan);
+    },
   };
 }
 
-function versionFingerprint(files: Fingerprint, override: ActiveOverride | undefined, version: number): string {
-  const text = JSON.stringify([override?.id ?? null, files.config, files.versions.get(version) ?? null]);
+/** The configuration with what the plan says of a cascade; of other models the plan speaks version by version. */
+function placed(name: string, resolved: ResolvedConfig, placements: PlacementSource): ResolvedConfig {
+  const placement = placements.cascadePlacementOf(name);
+  if (placement === undefined) return resolved;
+  return { ...resolved, config: applyCascadePlacement(resolved.config, placement) };
+}
+
+function versionFingerprint(
+  files: Fingerprint,
+  override: ActiveOverride | undefined,
+  version: number,
+  plan: readonly unknown[],
+): string {
+  const text = JSON.stringify([override?.id ?? null, files.config, files.versions.get(version) ?? null, plan]);
   return createHash("sha256").update(text).digest("base64");
 }
 

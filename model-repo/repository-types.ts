@@ -5,6 +5,7 @@ import type { Model } from "../scheduler/model.ts";
 import type { BackendConfig } from "./backends/backend.ts";
 import type { ModelConfig } from "./config/model-config.ts";
 import type { Log } from "./log.ts";
+import type { PlacementSource } from "./plan/placement.ts";
 
 /** `--model-control-mode`. */
 export type ControlMode = "none" | "explicit" | "poll";
@@ -32,6 +33,8 @@ export interface RepositoryOptions {
   readonly allowMassUnload: boolean;
   /** Queue bound of models whose config sets none; 0: no bound. */
   readonly maxQueuedRequests: number;
+  /** `--plan`: where the instances of the models run; absent: as their configurations say. */
+  readonly placements?: PlacementSource;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -3,9 +3,11 @@ import { join } from "node:path";
 import { InferenceError } from "../proto/errors.ts";
 import type { Model } from "../scheduler/model.ts";
 import type { LoadContext } from "./backends/backend.ts";
+import { SharedBreakers } from "./backends/breaker-registry.ts";
 import { Limiter } from "./limiter.ts";
 import type { LoadedVersion } from "./model-entry.ts";
 import type { ModelSource, RepositoryParts } from "./model-source.ts";
+import { applyPlacement } from "./plan/apply-placement.ts";
 import type { RepositoryOptions } from "./repository-types.ts";
 
 export interface VersionLoaderOptions extends RepositoryOptions {
@@ -19,11 +21,13 @@ export class VersionLoader {
   readonly #options: VersionLoaderOptions;
   readonly #load: RepositoryParts["load"];
   readonly #slots: Limiter;
+  readonly #breakers: SharedBreakers;
 
   constructor(options: VersionLoaderOptions, parts: RepositoryParts) {
     this.#options = options;
     this.#load = parts.load;
     this.#slots = new Limiter(options.loadThreadCount);
+    this.#breakers = new SharedBreakers(options.clock);
   }
 
   /** Rejects with the backend's reason, which is also logged. `replaced`: what serves this version until then. */
@@ -31,7 +35,7 @@ export class VersionLoader {
     return this.#slots.run(async () => {
       const { clock, log, loadRetryCount } = this.#options;
       const { name, resolved } = source;
-      const { config, labels } = resolved;
+      const { labels } = resolved;
       const fields = { model: name, version };
       log.info(fields, `loading: ${name}:${version}`);
       for (const warning of resolved.warnings) log.warn(fields, `model '${name}': ${warning}`);
@@ -52,6 +56,7 @@ export class VersionLoader {
       const loadSeconds = (clock.now() - startedMs) / 1000;
       log.info({ ...fields, loadSeconds }, `successfully loaded '${name}' version ${version}`);
       const fingerprint = source.fingerprintOf(version);
+      const { config } = context.resolved;
       return {
         name,
         version: String(version),
@@ -76,8 +81,12 @@ export class VersionLoader {
     claimThreads: (count: number) => void,
   ): LoadContext {
     const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, find } = this.#options;
+    const { resolved } = source;
+    const placement = this.#options.placements?.placementOf(source.name, String(version));
     return {
-      resolved: source.resolved,
+      resolved:
+        placement === undefined ? resolved : { ...resolved, config: applyPlacement(resolved.config, placement) },
+      placement,
       version: String(version),
       versionDirectory: join(source.directory, String(version)),
       clock,
@@ -87,6 +96,7 @@ export class VersionLoader {
       allowUncertified,
       coreCount,
       claimThreads,
+      breakers: this.#breakers,
       lookup: (name, version) => {
         const part = find(name, version);
         parts.add(part);

@@ -3,6 +3,8 @@ import type { Clock } from "../../scheduler/clock.ts";
 import type { Model } from "../../scheduler/model.ts";
 import type { ResolvedConfig } from "../config/resolve.ts";
 import type { Log } from "../log.ts";
+import type { ModelPlacement } from "../plan/placement.ts";
+import type { SharedBreakers } from "./breaker-registry.ts";
 
 /** `--backend-config=<backend>,<key>=<value>`: settings by backend name; the name "" holds for all backends. */
 export type BackendConfig = ReadonlyMap<string, ReadonlyMap<string, string>>;
@@ -18,6 +20,8 @@ export interface LoadContext {
   /** Queue bound of models whose config sets none; 0: no bound. */
   readonly maxQueuedRequests: number;
   readonly backendConfig: BackendConfig;
+  /** Where a plan puts this version; absent: instances as the configuration says. */
+  readonly placement?: ModelPlacement | undefined;
   /** `--allow-uncertified`: cascades may use operating points without a valid certificate. */
   readonly allowUncertified: boolean;
   /** Cores that a model's execution threads may use together. */
@@ -31,6 +35,8 @@ export interface LoadContext {
   lookup(name: string, version: string): Model;
   /** Version directory of a loaded model, "" chosen as by `lookup`; absent where nobody asks for files of others. */
   directoryOf?(name: string, version: string): string;
+  /** Of the remote endpoints that this repository's models use; absent: the model is alone. */
+  readonly breakers?: SharedBreakers;
   /** The model of this very version that the load replaces: a reload hands its state on. */
   readonly replaced?: Model | undefined;
   /** Only checks the files: the levels that `lookup` gives have signatures and answer nothing. */

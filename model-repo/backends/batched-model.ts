@@ -5,6 +5,7 @@ import type { ModelInstance } from "../../scheduler/instance.ts";
 import type { QueuePolicy } from "../../scheduler/queue-policy.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { toSignature } from "../config/signature.ts";
+import type { ModelPlacement } from "../plan/placement.ts";
 import type { LoadContext } from "./backend.ts";
 
 /** The queue over a model's instances. */
@@ -13,10 +14,16 @@ export function batchedModel(context: LoadContext, instances: readonly ModelInst
   return new BatchedModel({
     signature: toSignature(config, context.version),
     instances,
-    batching: toBatchPolicy(config),
+    batching: placedBatching(toBatchPolicy(config), context.placement),
     queuePolicy: toQueuePolicy(config, context.maxQueuedRequests),
     clock: context.clock,
   });
+}
+
+/** The plan's largest batch may be smaller than the largest request that the model takes. */
+function placedBatching(policy: BatchPolicy | null, placement: ModelPlacement | undefined): BatchPolicy | null {
+  if (policy === null || placement === undefined) return policy;
+  return { ...policy, maxBatchSize: Math.min(policy.maxBatchSize, placement.batch.max) };
 }
 
 /** null: Triton's default scheduler, one request an execution. */

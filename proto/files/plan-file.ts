@@ -36,6 +36,8 @@ export interface PlanFile {
 /** What the plan was computed from; hashes are `sha256:<hex>` over the canonical JSON of the files. */
 export interface PlanProvenance {
   readonly version: string;
+  /** As typed, to make the plan anew. */
+  readonly command: string;
   readonly algorithm: PlanAlgorithm;
   readonly seed: number;
   /** (bound - value) / bound that the solver proved; null: a heuristic without a bound. */

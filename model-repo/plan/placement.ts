@@ -1,0 +1,65 @@
+/** What a plan says of single models, as the repository needs it: copies on devices instead of instance groups. */
+import type { Device, DeviceClass } from "../../proto/files/devices-file.ts";
+import type { PlannedBatch } from "../../proto/files/plan-file.ts";
+
+/** One version of a model, placed. */
+export interface ModelPlacement {
+  readonly batch: PlannedBatch;
+  /** First to last; one where the model is not cut. */
+  readonly stages: readonly PlacedStage[];
+  /** Replayed at load where the model is cut: the stages must still answer as the whole model did. */
+  readonly golden: PlacedGolden | undefined;
+  /** Changes with everything above: a model whose placement is another is loaded anew. */
+  readonly fingerprint: string;
+}
+
+export interface PlacedStage {
+  readonly id: string;
+  /** Absolute path of the stage's file; undefined: the model's own. */
+  readonly file: string | undefined;
+  /** Names; empty where the stage is the whole model. */
+  readonly inputs: readonly PlacedTensor[];
+  readonly outputs: readonly PlacedTensor[];
+  readonly graphOptimizationLevel: "disabled" | "basic" | "extended" | "all";
+  readonly copies: readonly PlacedCopy[];
+}
+
+export interface PlacedTensor {
+  readonly name: string;
+  readonly datatype: string;
+  /** As the stage file has it, batch dimension included; undefined: the rank is open. */
+  readonly shape: readonly number[] | undefined;
+}
+
+/** An instance on a device. */
+export interface PlacedCopy {
+  readonly device: Device;
+  readonly class: DeviceClass;
+  readonly intraOpThreads: number;
+}
+
+export interface PlacedGolden {
+  /** Absolute path of an .npz: `input.<name>` and `output.<name>`. */
+  readonly file: string;
+  readonly maxAbsDifference: number;
+}
+
+/** What a plan says of a cascade. */
+export interface CascadePlacement {
+  readonly operatingPoint: string;
+  /** `POINT@RATE/s,...` by rising rate, as the parameter `gears` takes it; "": none. */
+  readonly gears: string;
+}
+
+/** The plan in use; it may be another one at every load. */
+export interface PlacementSource {
+  /** undefined: the plan does not name this version, and its own configuration holds. */
+  placementOf(model: string, version: string): ModelPlacement | undefined;
+  cascadePlacementOf(model: string): CascadePlacement | undefined;
+}
+
+/** A repository without a plan. */
+export const NO_PLACEMENTS: PlacementSource = {
+  placementOf: () => undefined,
+  cascadePlacementOf: () => undefined,
+};
