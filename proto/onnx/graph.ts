@@ -26,6 +26,8 @@ export interface OnnxGraph {
   readonly functions: ReadonlySet<string>;
   /** Names of the nodes inside If, Loop and Scan bodies. */
   readonly bodyNodeNames: ReadonlySet<string>;
+  /** Whether any tensor's data lie in another file, those of bodies included. */
+  readonly hasExternalData: boolean;
 }
 
 export interface GraphNode {

@@ -44,6 +44,7 @@ class GraphReader {
   readonly #quantization: GraphQuantization[] = [];
   readonly #functions = new Set<string>();
   readonly #bodyNodeNames = new Set<string>();
+  #hasExternalData = false;
 
   constructor(bytes: Uint8Array, subject: string) {
     this.#reader = new WireReader(bytes, { subject: `ONNX model '${subject}'`, maxFields: MAX_FIELDS });
@@ -76,6 +77,7 @@ class GraphReader {
       quantization: this.#quantization,
       functions: this.#functions,
       bodyNodeNames: this.#bodyNodeNames,
+      hasExternalData: this.#hasExternalData,
     };
   }
 
@@ -129,8 +131,9 @@ class GraphReader {
   #readAttribute(captures: Set<string>, depth: number): boolean {
     let hasBody = false;
     this.#fields((tag) => {
-      // g, graphs
-      if (tag === delimited(6) || tag === delimited(11)) {
+      // t, tensors; g, graphs
+      if (tag === delimited(5) || tag === delimited(10)) this.#nested(() => this.#readTensor());
+      else if (tag === delimited(6) || tag === delimited(11)) {
         hasBody = true;
         const { used, defined } = this.#nested(() => this.#readBody(depth));
         for (const name of used) if (!defined.has(name)) captures.add(name);
@@ -180,6 +183,7 @@ class GraphReader {
       } else if (tag === ((14 << 3) | VARINT)) isExternal = reader.varint32() === 1;
       else reader.skip(tag);
     });
+    if (isExternal) this.#hasExternalData = true;
     const datatype = fromElementType(elementType);
     const externalBytes = length ?? elements * (datatype === undefined ? 1 : ELEMENT_BYTES[datatype]);
     return { name, externalBytes, isExternal };
