@@ -115,10 +115,11 @@ export class ModelRepository {
     return (this.#models.get(name)?.ready() ?? []).map((loaded) => loaded.version);
   }
 
-  /** False for unknown models; throws only for a malformed version. */
+  /** False for unknown models and for those that would not answer now; throws only for a malformed version. */
   isModelReady(name: string, version: string): boolean {
     const number = parseVersion(version);
-    return this.#models.get(name)?.find(number === undefined ? "" : String(number)) !== undefined;
+    const found = this.#models.get(name)?.find(number === undefined ? "" : String(number));
+    return found !== undefined && found.model.isReady !== false;
   }
 
   /** Whether the server can take requests; strict: and every wanted version of every model is ready. */

@@ -14,6 +14,8 @@ export interface ModelResponse extends InferenceResponse {
 export interface Model {
   readonly signature: ModelSignature;
   readonly statistics: ModelStatistics;
+  /** false: loaded, and would not answer now; absent: a loaded model answers. */
+  readonly isReady?: boolean;
   /**
    * Validates the request against the signature, queues, runs and answers it. Rejects with an InferenceError:
    * Triton's text for what is wrong with the request, UNAVAILABLE when the queue is full or the model closes, the

@@ -1,8 +1,10 @@
 /**
  * Keeps calls away from a remote endpoint that fails: closed while calls may go, open after too many failures, and back
- * by probes of its own instead of user traffic (reliability.md 4). Its owner classifies every outcome first.
+ * by probes of its own instead of user traffic, a growing share of the calls at a time (reliability.md 4). Its owner
+ * classifies every outcome first.
  */
 import type { Clock } from "../../scheduler/clock.ts";
+import { rampShare } from "./breaker-ramp.ts";
 import { BreakerWindow } from "./breaker-window.ts";
 
 /** Neutral: says nothing about the endpoint's health, such as a bad request or a call that its caller gave up. */
@@ -11,22 +13,21 @@ export type CallOutcome = "success" | "failure" | "neutral";
 /** 0 closed; 1 open; 2 open, and the last probe succeeded (half-open). */
 export type BreakerState = 0 | 1 | 2;
 
-/** Counters of one breaker; read at scrape. */
+/** What is known of one target of a model; read at scrape. */
 export interface BreakerStatistics {
   /** `host:port`. */
   readonly endpoint: string;
   /** The model's name here, not its name on the remote. */
   readonly model: string;
+  /** The worse of the endpoint's and of the model's there. */
   readonly state: BreakerState;
-  /** State changes since the start. */
+  /** State changes since the start, of both. */
   readonly transitions: number;
-  /** Calls by outcome; `refused` never left because the breaker was open. */
+  /** The model's calls by outcome; `refused` never left because a breaker was open or let only a share go. */
   readonly calls: Readonly<Record<CallOutcome | "refused", number>>;
 }
 
 export interface BreakerOptions {
-  readonly endpoint: string;
-  readonly model: string;
   readonly clock: Clock;
   /** Asks the endpoint whether it would serve; rejects where not. */
   readonly probe: () => Promise<void>;
@@ -49,15 +50,17 @@ const JITTER = 0.1;
 export class Breaker {
   readonly #options: BreakerOptions;
   readonly #random: () => number;
-  readonly #calls = { success: 0, failure: 0, neutral: 0, refused: 0 };
   #window: BreakerWindow;
   #state: BreakerState = 0;
   #transitions = 0;
+  #closedSinceMs = Number.NEGATIVE_INFINITY;
+  /** Probes of an earlier time that were still under way decide nothing. */
+  #openings = 0;
   #reason = "";
   #probeFailures = 0;
   #probeSuccesses = 0;
   #cancelProbe: () => void = () => undefined;
-  #isClosed = false;
+  #isEnded = false;
 
   constructor(options: BreakerOptions) {
     this.#options = options;
@@ -65,14 +68,23 @@ export class Breaker {
     this.#window = this.#newWindow();
   }
 
-  get statistics(): BreakerStatistics {
-    const { endpoint, model } = this.#options;
-    return { endpoint, model, state: this.#state, transitions: this.#transitions, calls: { ...this.#calls } };
+  get state(): BreakerState {
+    return this.#state;
   }
 
-  /** Whether a call may go. */
-  get admits(): boolean {
-    return this.#state === 0;
+  /** State changes since the start. */
+  get transitions(): number {
+    return this.#transitions;
+  }
+
+  /** When it closed last; -Infinity: it was never open; undefined: it is. */
+  get closedSinceMs(): number | undefined {
+    return this.#state === 0 ? this.#closedSinceMs : undefined;
+  }
+
+  /** Share of the calls that may go now: 0 while open, growing after closing, else 1. */
+  get share(): number {
+    return this.#state === 0 ? rampShare(this.#options.clock.now() - this.#closedSinceMs) : 0;
   }
 
   /** The last failure, of a call or a probe; "" before any. */
@@ -80,29 +92,30 @@ export class Breaker {
     return this.#reason;
   }
 
-  /** Counts a call that was kept away. */
-  refuse(): void {
-    this.#calls.refused++;
-  }
-
   /** Counts how a call ended; `reason` says why it failed. Calls that outlived the opening decide nothing. */
   record(outcome: CallOutcome, reason = ""): void {
-    this.#calls[outcome]++;
-    if (outcome === "neutral" || this.#state !== 0 || this.#isClosed) return;
+    if (outcome === "neutral" || this.#state !== 0 || this.#isEnded) return;
     if (outcome === "failure") this.#reason = reason;
     this.#window.record(outcome === "failure");
   }
 
   /** Opens at once, for an endpoint that is known to be down. */
   trip(reason: string): void {
-    if (this.#state !== 0 || this.#isClosed) return;
+    if (this.#state !== 0 || this.#isEnded) return;
     this.#reason = reason;
     this.#open();
   }
 
+  /** Closes at once, for an endpoint that has just been seen to serve. */
+  recover(): void {
+    if (this.#state === 0 || this.#isEnded) return;
+    this.#cancelProbe();
+    this.#takeBack();
+  }
+
   /** Ends the probes and frees every timer. Idempotent. */
   close(): void {
-    this.#isClosed = true;
+    this.#isEnded = true;
     this.#cancelProbe();
     this.#window.close();
   }
@@ -112,8 +125,9 @@ export class Breaker {
   }
 
   #open(): void {
-    if (this.#state !== 0 || this.#isClosed) return;
+    if (this.#state !== 0 || this.#isEnded) return;
     this.#window.close();
+    this.#openings++;
     this.#probeFailures = 0;
     this.#probeSuccesses = 0;
     this.#change(1);
@@ -134,12 +148,22 @@ export class Breaker {
   }
 
   async #probe(): Promise<void> {
+    const opening = this.#openings;
+    const counts = () => !this.#isEnded && this.#state !== 0 && this.#openings === opening;
     try {
       await this.#options.probe();
-      if (!this.#isClosed) this.#probeSucceeded();
     } catch (error) {
-      if (!this.#isClosed) this.#probeFailed(error instanceof Error ? error.message : String(error));
+      if (counts()) this.#probeFailed(error instanceof Error ? error.message : String(error));
+      return;
     }
+    if (counts()) this.#probeSucceeded();
+  }
+
+  #takeBack(): void {
+    // A window of its own: the failures that opened the old one must not open it again.
+    this.#window = this.#newWindow();
+    this.#closedSinceMs = this.#options.clock.now();
+    this.#change(0);
   }
 
   #probeSucceeded(): void {
@@ -150,9 +174,7 @@ export class Breaker {
       this.#scheduleProbe(NEXT_PROBE_MS);
       return;
     }
-    // A window of its own: the failures that opened the old one must not open it again.
-    this.#window = this.#newWindow();
-    this.#change(0);
+    this.#takeBack();
   }
 
   #probeFailed(reason: string): void {

@@ -6,8 +6,8 @@ import { readConfigOverride } from "../config/read-config.ts";
 import { KserveEndpoint, loadKserveRpcs } from "./kserve-endpoint.ts";
 import { RemoteCallError, toInferenceError } from "./kserve-error.ts";
 import { newestVersion, type RemoteConfig, type RemoteMetadata, type RemoteTensor } from "./kserve-metadata.ts";
-import { PROBE_TIMEOUT_MS } from "./kserve-remote.ts";
 import { readKserveSettings } from "./kserve-settings.ts";
+import { PROBE_TIMEOUT_MS } from "./kserve-target.ts";
 
 /** A batch for servers that take batches and do not say how large: small enough for nearly all. */
 const CAUTIOUS_BATCH_SIZE = 8;

@@ -72,11 +72,16 @@ export class KserveEndpoint {
     return this.#call(modelInferPath, sameBytes, sameBytes, message, timeoutMs, cancellation);
   }
 
+  /** Rejects with the reason where the server would not serve now. */
+  async checkServerReady(timeoutMs: number): Promise<void> {
+    const server = await this.#unary<{ ready: boolean }>(this.#rpcs.serverReady, {}, timeoutMs);
+    if (!server.ready) throw new RemoteCallError(UNAVAILABLE, "the server is not ready");
+  }
+
   /** Rejects with the reason where the server or the model would not serve now. */
   async checkReady(timeoutMs: number): Promise<void> {
     const { model, version } = this.#settings;
-    const server = await this.#unary<{ ready: boolean }>(this.#rpcs.serverReady, {}, timeoutMs);
-    if (!server.ready) throw new RemoteCallError(UNAVAILABLE, "the server is not ready");
+    await this.checkServerReady(timeoutMs);
     const answer = await this.#unary<{ ready: boolean }>(this.#rpcs.modelReady, { name: model, version }, timeoutMs);
     if (!answer.ready) throw new RemoteCallError(UNAVAILABLE, `its model '${model}' is not ready`);
   }

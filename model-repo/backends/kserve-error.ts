@@ -51,6 +51,8 @@ export function toInferenceError(model: string, target: string, error: unknown):
 
 const UNHEALTHY: ReadonlySet<number> = new Set([status.UNAVAILABLE, status.INTERNAL, status.UNKNOWN, status.DATA_LOSS]);
 
+const NO_ANSWER: ReadonlySet<number> = new Set([status.UNAVAILABLE, status.DEADLINE_EXCEEDED]);
+
 /**
  * What a failed call says about the remote (reliability.md 4). A deadline that passed is a failure only where the
  * remote had at least `minDeadlineMs`; what is no status of the call is an answer that could not be understood.
@@ -59,4 +61,9 @@ export function outcomeOf(error: unknown, givenMs: number, minDeadlineMs: number
   if (!(error instanceof RemoteCallError)) return "failure";
   if (error.status === status.DEADLINE_EXCEEDED) return givenMs >= minDeadlineMs ? "failure" : "neutral";
   return UNHEALTHY.has(error.status) ? "failure" : "neutral";
+}
+
+/** Whether a failed call brought no answer of the remote's own; some servers say UNAVAILABLE themselves. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof RemoteCallError && NO_ANSWER.has(error.status);
 }

@@ -1,7 +1,5 @@
 /** The `kserve` backend: a model on another KServe v2 server, checked at load and served like any other. */
-import { readFile } from "node:fs/promises";
-import { dirname, resolve } from "node:path";
-import { type ChannelCredentials, credentials as channelCredentials } from "@grpc/grpc-js";
+import { dirname } from "node:path";
 import { InferenceError } from "../../proto/errors.ts";
 import { BatchedModel, type BatchedModelOptions } from "../../scheduler/batched-model.ts";
 import type { Model } from "../../scheduler/model.ts";
@@ -10,13 +8,16 @@ import { toSignature } from "../config/signature.ts";
 import type { Backend, LoadContext } from "./backend.ts";
 import { toBatchPolicy, toQueuePolicy } from "./batched-model.ts";
 import type { BreakerStatistics } from "./breaker.ts";
+import { SharedBreakers } from "./breaker-registry.ts";
 import type { SelfHashed } from "./certificate-hash.ts";
+import { readCredentials } from "./kserve-credentials.ts";
 import { KserveEndpoint, loadKserveRpcs } from "./kserve-endpoint.ts";
 import { toInferenceError } from "./kserve-error.ts";
 import { KserveInstance } from "./kserve-instance.ts";
 import { compareMetadata, metadataHash, type RemoteMetadata } from "./kserve-metadata.ts";
-import { KserveRemote, PROBE_TIMEOUT_MS } from "./kserve-remote.ts";
-import { type KserveSettings, type KserveTls, readKserveSettings } from "./kserve-settings.ts";
+import { KserveRemote, type RemoteChange } from "./kserve-remote.ts";
+import { type KserveSettings, readKserveSettings } from "./kserve-settings.ts";
+import { PROBE_TIMEOUT_MS } from "./kserve-target.ts";
 
 export const kserveBackend: Backend = { load: loadKserve };
 
@@ -37,6 +38,11 @@ export class RemoteModel extends BatchedModel implements SelfHashed {
     return this.#remote.breakers;
   }
 
+  /** Follows the breakers: not ready while every target is left out. */
+  get isReady(): boolean {
+    return this.#remote.isReady;
+  }
+
   override async close(): Promise<void> {
     await super.close();
     this.#remote.close();
@@ -52,26 +58,24 @@ async function loadKserve(context: LoadContext): Promise<Model> {
     log.warn(fields, `model '${config.name}': the kserve backend has no parameter '${parameter}'`);
   }
   const signature = toSignature(config, version);
-  const credentials = await readCredentials(config.name, settings.tls, dirname(context.versionDirectory));
+  const { channel, connection } = await readCredentials(config.name, settings, dirname(context.versionDirectory));
   const rpcs = loadKserveRpcs();
-  const endpoints = settings.targets.map((target) => new KserveEndpoint(target, settings, credentials, rpcs));
+  const endpoints = settings.targets.map((target) => new KserveEndpoint(target, settings, channel, rpcs));
   const remote = new KserveRemote({
     model: config.name,
     endpoints,
     settings,
     clock,
-    onChange: (target, state, reason) => {
-      const name = `model '${config.name}', remote '${target}'`;
-      if (state === 1) log.warn({ ...fields, target, reason }, `${name} is left out: ${reason}`);
-      if (state === 0) log.info({ ...fields, target }, `${name} answers again`);
-    },
+    breakers: context.breakers ?? new SharedBreakers(clock),
+    connection,
+    onChange: (change) => logChange(context, change),
   });
   let contentHash: string;
   try {
     const { failures, warnings, metadata } = await checkRemote(settings, signature, endpoints);
     contentHash = metadataHash(metadata);
     for (const warning of warnings) log.warn(fields, warning);
-    for (const [target, reason] of failures) remote.trip(target, reason);
+    remote.begin(failures);
   } catch (error) {
     remote.close();
     throw error;
@@ -84,6 +88,29 @@ async function loadKserve(context: LoadContext): Promise<Model> {
   const batching = toBatchPolicy(config);
   const queuePolicy = toQueuePolicy(config, context.maxQueuedRequests);
   return new RemoteModel({ signature, instances, batching, queuePolicy, clock }, remote, contentHash);
+}
+
+function logChange({ log, version, resolved }: LoadContext, change: RemoteChange): void {
+  const { name } = resolved.config;
+  const fields = { model: name, version };
+  switch (change.kind) {
+    case "left out": {
+      const { target, reason, isReady } = change;
+      const consequence = isReady ? "" : ", so the model is not ready";
+      log.warn(
+        { ...fields, target, reason },
+        `model '${name}', remote '${target}' is left out${consequence}: ${reason}`,
+      );
+      return;
+    }
+    case "taken back": {
+      const { target } = change;
+      log.info({ ...fields, target }, `model '${name}', remote '${target}' answers again and is asked more and more`);
+      return;
+    }
+    case "ready again":
+      log.info(fields, `model '${name}' is ready again`);
+  }
 }
 
 interface RemoteCheck {
@@ -127,35 +154,4 @@ async function checkRemote(
     `${[...failures.values()].join("; ")}. Start that server with the model, or correct the parameters 'target' and ` +
       "'model', then load this model again",
   );
-}
-
-async function readCredentials(
-  model: string,
-  tls: KserveTls | undefined,
-  directory: string,
-): Promise<ChannelCredentials> {
-  if (tls === undefined) return channelCredentials.createInsecure();
-  const read = async (parameter: string, file: string | undefined) => {
-    if (file === undefined) return null;
-    try {
-      return await readFile(resolve(directory, file));
-    } catch (error) {
-      throw badTls(model, `parameter '${parameter}': cannot read '${file}'`, error);
-    }
-  };
-  const [roots, key, certificate] = await Promise.all([
-    read("tls_root_certificates", tls.rootCertificates),
-    read("tls_key", tls.key),
-    read("tls_certificate", tls.certificate),
-  ]);
-  try {
-    return channelCredentials.createSsl(roots, key, certificate);
-  } catch (error) {
-    throw badTls(model, "the tls_* files are no PEM files that belong together", error);
-  }
-}
-
-function badTls(model: string, what: string, cause: unknown): InferenceError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new InferenceError("INVALID_ARGUMENT", `model '${model}', ${what}: ${reason}`, { cause });
 }

@@ -1,5 +1,6 @@
 /** ModelStatistics: the counters of the ready versions as protobuf fields, durations in nanoseconds. */
 import type { LoadedModel } from "../../model-repo/repository-types.ts";
+import { parseVersion } from "../../model-repo/version-number.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { BatchStatistics, Duration } from "../../scheduler/statistics.ts";
 import type { ServedRepository } from "../served-repository.ts";
@@ -26,14 +27,15 @@ export interface WireModelStatistics {
 
 /** Name "": all models; version "": all ready versions. Throws Triton's texts for what is not ready. */
 export function modelStatistics(
-  repository: Pick<ServedRepository, "loaded" | "readyVersions" | "isModelReady">,
+  repository: Pick<ServedRepository, "loaded" | "readyVersions">,
   request: ModelRequest,
 ): { model_stats: WireModelStatistics[] } {
   const { name, version } = request;
-  if (name !== "" && repository.readyVersions(name).length === 0) {
+  const versions = repository.readyVersions(name);
+  if (name !== "" && versions.length === 0) {
     throw new InferenceError("INVALID_ARGUMENT", `requested model '${name}' is not available`);
   }
-  if (name !== "" && version !== "" && !repository.isModelReady(name, version)) {
+  if (name !== "" && version !== "" && !versions.includes(String(parseVersion(version)))) {
     throw new InferenceError("INVALID_ARGUMENT", `requested model version is not available for model '${name}'`);
   }
   const wanted = [...repository.loaded()].filter(

@@ -8,8 +8,6 @@ function setUp(probe: () => Promise<void> = () => Promise.resolve()) {
   const clock = new VirtualClock();
   const changes: string[] = [];
   const breaker = new Breaker({
-    endpoint: "a:1",
-    model: "m",
     clock,
     probe,
     random: () => 0.5, // no jitter
@@ -24,10 +22,10 @@ describe("Breaker", () => {
     for (let i = 0; i < 9; i++) breaker.record("success");
     for (let i = 0; i < 10; i++) breaker.record("failure", "down");
     await clock.advance(0);
-    assert.equal(breaker.admits, true);
+    assert.equal(breaker.state, 0);
     breaker.record("failure", "down");
     await clock.advance(0);
-    assert.equal(breaker.admits, false);
+    assert.equal(breaker.state, 1);
     assert.deepEqual(changes, ["0: 1 down"]);
     breaker.close();
   });
@@ -59,7 +57,7 @@ describe("Breaker", () => {
       breaker.record("failure", "down");
       await clock.advance(10);
     }
-    assert.equal(breaker.statistics.state, 1);
+    assert.equal(breaker.state, 1);
     breaker.close();
   });
 
@@ -80,7 +78,7 @@ describe("Breaker", () => {
     assert.deepEqual(changes, ["0: 1 down at load", "121000: 2 still down", "122000: 0 still down"]);
     for (let i = 0; i < 19; i++) breaker.record("failure", "again");
     await clock.advance(0);
-    assert.equal(breaker.admits, true);
+    assert.equal(breaker.state, 0);
     breaker.close();
   });
 
@@ -95,21 +93,59 @@ describe("Breaker", () => {
     breaker.close();
   });
 
-  it("counts calls by outcome and what it refused", () => {
-    const { breaker } = setUp();
-    breaker.record("success");
-    breaker.record("neutral");
-    breaker.record("failure", "x");
+  it("lets calls go a tenth at first after closing, all of them five seconds later", async () => {
+    const { clock, breaker } = setUp();
+    const shares: number[] = [];
+    const read = () => shares.push(Number(breaker.share.toFixed(3)));
+    read();
+    assert.equal(breaker.closedSinceMs, Number.NEGATIVE_INFINITY);
     breaker.trip("down");
-    breaker.record("success"); // outlived the opening: counted, decides nothing
-    breaker.refuse();
-    assert.deepEqual(breaker.statistics, {
-      endpoint: "a:1",
-      model: "m",
-      state: 1,
-      transitions: 1,
-      calls: { success: 2, failure: 1, neutral: 1, refused: 1 },
-    });
+    read();
+    assert.equal(breaker.closedSinceMs, undefined);
+    await clock.advance(1_999);
+    read();
+    await clock.advance(1);
+    assert.equal(breaker.closedSinceMs, 2_000);
+    for (const ms of [0, 1_000, 1_500, 2_500, 60_000]) {
+      await clock.advance(ms);
+      read();
+    }
+    assert.deepEqual(shares, [1, 0, 0, 0.1, 0.28, 0.55, 1, 1]);
+    breaker.close();
+  });
+
+  it("opens again within the ramp, and the ramp begins anew", async () => {
+    const { clock, breaker, changes } = setUp();
+    breaker.trip("down");
+    await clock.advance(4_000);
+    for (let i = 0; i < 20; i++) breaker.record("failure", "again");
+    await clock.advance(2_000);
+    assert.deepEqual(changes.slice(2), ["2000: 0 down", "4000: 1 again", "5000: 2 again", "6000: 0 again"]);
+    assert.equal(breaker.share, 0.1);
+    breaker.close();
+  });
+
+  it("closes at once where the endpoint was seen to serve; a probe still under way decides nothing", async () => {
+    const answers: (() => void)[] = [];
+    const { clock, breaker, changes } = setUp(() => new Promise((resolve) => answers.push(resolve)));
+    breaker.recover(); // is not open
+    breaker.trip("down");
+    await clock.advance(1_000);
+    breaker.recover();
+    breaker.trip("down again");
+    answers[0]?.();
+    await clock.advance(1_000);
+    assert.equal(answers.length, 2, "one chain of probes");
+    assert.deepEqual(changes, ["0: 1 down", "1000: 0 down", "1000: 1 down again"]);
+    breaker.close();
+  });
+
+  it("is opened by no outcome that came after the opening", async () => {
+    const { clock, breaker, changes } = setUp();
+    breaker.trip("down");
+    for (let i = 0; i < 40; i++) breaker.record("failure", "late");
+    await clock.advance(10_000);
+    assert.deepEqual(changes, ["0: 1 down", "1000: 2 down", "2000: 0 down"]);
     breaker.close();
   });
 
@@ -200,7 +236,7 @@ it("agrees with the reference model in random histories", async () => {
       await clock.advance(Math.floor(random() * 400));
       reference.advance(clock.now(), isUp);
       visited.add(reference.state);
-      assert.equal(breaker.statistics.state, reference.state, `history ${history}, step ${step}`);
+      assert.equal(breaker.state, reference.state, `history ${history}, step ${step}`);
     }
     breaker.close();
   }

@@ -28,11 +28,15 @@ test("server status and metadata", async (t) => {
   ]);
 });
 
-test("ModelReady is false, not an error, for what is unknown", async (t) => {
-  const server = await TestServer.start(t, new FakeRepository("a"));
+test("ModelReady is false, not an error, for what is unknown or would not answer", async (t) => {
+  const repository = new FakeRepository("a");
+  const server = await TestServer.start(t, repository);
   assert.deepEqual(await server.client.call("ModelReady", { name: "a" }), { ready: true });
   assert.deepEqual(await server.client.call("ModelReady", { name: "a", version: "2" }), { ready: false });
   assert.deepEqual(await server.client.call("ModelReady", { name: "b" }), { ready: false });
+  repository.model("a").isReady = false; // its remote does not answer
+  assert.deepEqual(await server.client.call("ModelReady", { name: "a" }), { ready: false });
+  await server.client.call("ModelStatistics", { name: "a", version: "1" });
 });
 
 test("ModelMetadata and ModelConfig", async (t) => {

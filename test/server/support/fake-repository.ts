@@ -23,6 +23,7 @@ export type Behaviour =
 export class FakeModel implements Model {
   readonly signature: ModelSignature;
   readonly statistics = new ModelStatistics();
+  isReady = true;
   readonly requests: InferenceRequest[] = [];
   readonly cancelled: InferenceError[] = [];
   behaviour: Behaviour = { kind: "echo" };
@@ -111,7 +112,7 @@ export class FakeRepository implements ServedRepository {
 
   isModelReady(name: string, version: string): boolean {
     const model = this.models.get(name);
-    return model !== undefined && (version === "" || version === model.signature.version);
+    return model?.isReady === true && (version === "" || version === model.signature.version);
   }
 
   async index(readyOnly: boolean): Promise<IndexEntry[]> {
