@@ -1,6 +1,7 @@
 /** Finds the energy meters of this machine. */
 import type { EnergyMeters } from "./energy-meter.ts";
-import { NVML_LIBRARY, nvmlMeters } from "./nvml.ts";
+import { nvmlMeters } from "./nvml.ts";
+import { NVML_LIBRARY } from "./nvml-library.ts";
 import { raplMeters } from "./rapl.ts";
 
 export interface MeterOptions {

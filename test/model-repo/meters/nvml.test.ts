@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { nvidiaCards } from "../../../model-repo/meters/nvidia-cards.ts";
 import { integrator, type NvmlMeters, nvmlMeters } from "../../../model-repo/meters/nvml.ts";
 import { skipWithout } from "../../support/missing-tool.ts";
 import { runCommand } from "../../support/run-command.ts";
@@ -28,7 +29,7 @@ static unsigned long long value(void) {
 const char *nvmlErrorString(int code) { return code == 15 ? "GPU is lost" : code == 9 ? "Driver Not Loaded" : "Unknown Error"; }
 int nvmlInit_v2(void) { if (INIT_CODE == 0) is_open = 1; return INIT_CODE; }
 int nvmlShutdown(void) { is_open = 0; return 0; }
-int nvmlDeviceGetCount_v2(unsigned int *count) { if (!is_open) return 1; *count = 5; return 0; }
+int nvmlDeviceGetCount_v2(unsigned int *count) { if (!is_open) return 1; *count = CARDS; return 0; }
 int nvmlDeviceGetHandleByIndex_v2(unsigned int index, device_t *device) {
   if (index == 4) return 15;
   *device = &cards[index];
@@ -37,6 +38,15 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, device_t *device) {
 int nvmlDeviceGetUUID(device_t device, char *uuid, unsigned int length) {
   snprintf(uuid, length, "GPU-%d", device->index);
   return 0;
+}
+int nvmlDeviceGetName(device_t device, char *name, unsigned int length) {
+  snprintf(name, length, "Card %d", device->index);
+  return 0;
+}
+int nvmlDeviceGetMemoryInfo(device_t device, unsigned long long *memory) {
+  memory[0] = 85899345920ULL;
+  memory[1] = memory[2] = 1;
+  return device->index == 3 ? 999 : 0;
 }
 int nvmlDeviceGetMigMode(device_t device, unsigned int *current, unsigned int *pending) {
   if (device->index == 0) return 3;
@@ -63,16 +73,17 @@ const skip = skipWithout(hasCompiler ? undefined : "a C compiler (cc) for the st
 
 interface Stub {
   readonly meters: NvmlMeters;
+  readonly library: string;
   /** Sets what the cards count (mJ) or use (mW). */
   set(value: number): Promise<void>;
   setNowMs(ms: number): void;
 }
 
-async function openStub(context: TestContext, initCode = 0): Promise<Stub> {
+async function openStub(context: TestContext, { initCode = 0, cards = 5 } = {}): Promise<Stub> {
   const folder = await temporaryFiles(context, { "stub.c": STUB, value: "1000" });
   const library = join(folder, "libnvidia-ml.so.1");
   const values = join(folder, "value");
-  const flags = ["-shared", "-fPIC", `-DINIT_CODE=${initCode}`, `-DVALUE_FILE="${values}"`];
+  const flags = ["-shared", "-fPIC", `-DINIT_CODE=${initCode}`, `-DCARDS=${cards}`, `-DVALUE_FILE="${values}"`];
   const { code, stderr } = await runCommand("cc", [...flags, "-o", library, join(folder, "stub.c")]);
   assert.equal(code, 0, stderr);
   let nowMs = 0;
@@ -80,6 +91,7 @@ async function openStub(context: TestContext, initCode = 0): Promise<Stub> {
   context.after(() => meters.close());
   return {
     meters,
+    library,
     set: (value) => writeFile(values, String(value)),
     setNowMs: (ms) => {
       nowMs = ms;
@@ -129,7 +141,7 @@ describe("NVML meters", { skip }, () => {
   });
 
   it("are absent where the library does not start, in its words", async (context) => {
-    const { meters } = await openStub(context, 9);
+    const { meters } = await openStub(context, { initCode: 9 });
     assert.deepEqual(meters.present, []);
     assert.deepEqual(meters.absent, [{ source: "nvml", reason: "nvmlInit_v2: Driver Not Loaded (code 9)" }]);
   });
@@ -140,6 +152,29 @@ describe("NVML meters", { skip }, () => {
     assert.equal((await runCommand("cc", ["-shared", "-fPIC", "-o", library, join(folder, "empty.c")])).code, 0);
     const { absent } = await nvmlMeters(library, () => 0);
     assert.match(absent[0]?.reason ?? "", /libnvidia-ml\.so\.1 lacks a function: .*nvmlErrorString/);
+  });
+});
+
+describe("NVIDIA cards", { skip }, () => {
+  it("are listed by name and memory", async (context) => {
+    const { library } = await openStub(context, { cards: 2 });
+    const memoryBytes = 80 * 2 ** 30;
+    assert.deepEqual(await nvidiaCards(library), {
+      cards: [
+        { ordinal: 0, name: "Card 0", memoryBytes },
+        { ordinal: 1, name: "Card 1", memoryBytes },
+      ],
+      problem: undefined,
+    });
+  });
+
+  it("are none where the driver does not answer, with its words", async (context) => {
+    const { library } = await openStub(context, { cards: 4 });
+    assert.deepEqual(await nvidiaCards(library), {
+      cards: [],
+      problem: "nvmlDeviceGetMemoryInfo: Unknown Error (code 999)",
+    });
+    assert.deepEqual((await nvidiaCards("/nowhere/libnvidia-ml.so.1")).cards, []);
   });
 });
 
