@@ -16,6 +16,8 @@ export interface LoadedVersion extends LoadedModel {
   readonly parts: ReadonlySet<LoadedVersion>;
   /** Threads its runs keep busy at most. */
   readonly threads: number;
+  /** Goes on with the state of a model whose place it takes; undefined: there is none. */
+  readonly takeOver: ((before: Model) => void) | undefined;
 }
 
 /** What a load request put in place of the files on disk; it stays until the model is unloaded. */

@@ -58,7 +58,10 @@ export async function loadModelVersions(
       case "activate": {
         if (candidate?.outcome !== "LOADED") return;
         const replaced = entry.activate(candidate.loaded);
-        if (replaced !== undefined) retired.push(replaced);
+        if (replaced !== undefined) {
+          candidate.loaded.takeOver?.(replaced.model);
+          retired.push(replaced);
+        }
         renewed.add(version);
         candidates.delete(version);
         hasChanged = true;

@@ -222,7 +222,7 @@ export class ModelSet {
     const missing = source.dependencies.find((part) => this.#entries.get(part)?.find("") === undefined);
     if (missing === undefined) {
       const outcome = await loadModelVersions(entry, source, partsChanged, (version) =>
-        this.#loader.load(source, version, entry.find(String(version))?.model),
+        this.#loader.load(source, version),
       );
       if (outcome.failure === undefined || !partsChanged) return outcome;
       return { ...outcome, hasChanged: true, retired: [...outcome.retired, ...retireReady(entry)] };

@@ -30,8 +30,8 @@ export class VersionLoader {
     this.#breakers = new SharedBreakers(options.clock);
   }
 
-  /** Rejects with the backend's reason, which is also logged. `replaced`: what serves this version until then. */
-  load(source: ModelSource, version: number, replaced: Model | undefined): Promise<LoadedVersion> {
+  /** Rejects with the backend's reason, which is also logged. */
+  load(source: ModelSource, version: number): Promise<LoadedVersion> {
     return this.#slots.run(async () => {
       const { clock, log, loadRetryCount } = this.#options;
       const { name, resolved } = source;
@@ -40,11 +40,8 @@ export class VersionLoader {
       log.info(fields, `loading: ${name}:${version}`);
       for (const warning of resolved.warnings) log.warn(fields, `model '${name}': ${warning}`);
       const startedMs = clock.now();
-      let threads = 0;
-      const parts = new Set<LoadedVersion>();
-      const context = this.#context(source, version, replaced, parts, (count) => {
-        threads = count;
-      });
+      const told: Told = { threads: 0, parts: new Set(), takeOver: undefined };
+      const context = this.#context(source, version, told);
       let model: Model;
       try {
         model = await withRetries(loadRetryCount, () => this.#load(context));
@@ -67,19 +64,12 @@ export class VersionLoader {
         labels,
         loadSeconds,
         fingerprint,
-        parts,
-        threads,
+        ...told,
       };
     });
   }
 
-  #context(
-    source: ModelSource,
-    version: number,
-    replaced: Model | undefined,
-    parts: Set<LoadedVersion>,
-    claimThreads: (count: number) => void,
-  ): LoadContext {
+  #context(source: ModelSource, version: number, told: Told): LoadContext {
     const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, find } = this.#options;
     const { resolved } = source;
     const placement = this.#options.placements?.placementOf(source.name, String(version));
@@ -95,17 +85,28 @@ export class VersionLoader {
       backendConfig,
       allowUncertified,
       coreCount,
-      claimThreads,
+      claimThreads: (count) => {
+        told.threads = count;
+      },
       breakers: this.#breakers,
       lookup: (name, version) => {
         const part = find(name, version);
-        parts.add(part);
+        told.parts.add(part);
         return part.model;
       },
       directoryOf: (name, version) => find(name, version).directory,
-      replaced,
+      onTakeOver: (takeOver) => {
+        told.takeOver = takeOver;
+      },
     };
   }
+}
+
+/** What a backend tells while it loads. */
+interface Told {
+  threads: number;
+  readonly parts: Set<LoadedVersion>;
+  takeOver: LoadedVersion["takeOver"];
 }
 
 async function withRetries(retries: number, load: () => Promise<Model>): Promise<Model> {

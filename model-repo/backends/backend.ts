@@ -37,8 +37,11 @@ export interface LoadContext {
   directoryOf?(name: string, version: string): string;
   /** Of the remote endpoints that this repository's models use; absent: the model is alone. */
   readonly breakers?: SharedBreakers;
-  /** The model of this very version that the load replaces: a reload hands its state on. */
-  readonly replaced?: Model | undefined;
+  /**
+   * Tells what to do at the moment that the loaded model takes the place of `before`, which answered for this version:
+   * go on with its state. Absent where nothing is replaced.
+   */
+  onTakeOver?(takeOver: (before: Model) => void): void;
   /** Only checks the files: the levels that `lookup` gives have signatures and answer nothing. */
   readonly offline?: boolean;
 }

@@ -43,8 +43,7 @@ export async function loadCascade(context: LoadContext): Promise<ServedCascade> 
   const file = start === undefined ? withLastLevelPoint(read) : read;
   const operatingPoint = start ?? lastLevelOnlyPoint(file.levels.length).name;
   const selectable = selectablePoints(context, file, operatingPoint, certificates);
-  const { replaced, log } = context;
-  const before = replaced instanceof ServedCascade ? replaced : undefined;
+  const { log } = context;
   const cascade = new CascadeModel({
     ...fixed,
     file,
@@ -52,7 +51,6 @@ export async function loadCascade(context: LoadContext): Promise<ServedCascade> 
     gears: start === undefined ? [] : gears,
     operatingPoint,
     selectablePoints: selectable,
-    ...(before === undefined ? {} : { driftState: before.cascade.driftState }),
     onDriftAlarm: ({ detector, text }) => {
       const fields = { model: config.name, version: context.version, detector, onDrift };
       log.warn(fields, `model '${config.name}': drift: ${text}; its certificates are void from now on`);
@@ -67,7 +65,9 @@ export async function loadCascade(context: LoadContext): Promise<ServedCascade> 
         "level answers alone: calibrate again, or choose a point knowingly in config.pbtxt or by --allow-uncertified",
     );
   }
-  if (before !== undefined) takeOver(context, before, served);
+  context.onTakeOver?.((before) => {
+    if (before instanceof ServedCascade) takeOver(context, before, served);
+  });
   return served;
 }
 
@@ -167,11 +167,17 @@ function logFinding(context: LoadContext, operatingPoint: string, { state, reaso
   );
 }
 
+/** A reload goes on where the version before stopped: at its operating point, with its drift watch. */
+function takeOver(context: LoadContext, before: ServedCascade, served: ServedCascade): void {
+  keepChosenPoint(context, before, served);
+  served.cascade.succeed(before.cascade); // after the point: the watch's state is of one
+}
+
 /**
- * A reload goes on at the point that somebody chose while the version before ran, where that point is still the same and
- * the configuration begins where it began.
+ * The point that somebody chose while the version before ran is chosen again, where it is still the same and the
+ * configuration begins where it began.
  */
-function takeOver({ log, version }: LoadContext, before: ServedCascade, served: ServedCascade): void {
+function keepChosenPoint({ log, version }: LoadContext, before: ServedCascade, served: ServedCascade): void {
   const chosen = before.chosenPoint;
   if (chosen === undefined) return;
   const fields = { model: served.signature.name, version, operatingPoint: chosen };

@@ -44,8 +44,6 @@ export interface CascadeOptions {
   readonly onDrift?: OnDrift;
   /** Mean number of shadowed rows to a false alarm; 100,000 unless given. */
   readonly rowsToFalseAlarm?: number;
-  /** `driftState` of the model that this one replaces. */
-  readonly driftState?: DriftState;
   /** Called once, when drift is first noticed: from then on every certificate is void. */
   readonly onDriftAlarm?: (alarm: DriftAlarm) => void;
 }
@@ -60,6 +58,8 @@ export class CascadeModel implements Model {
   readonly #shadows: Shadows;
   readonly #onDriftAlarm: ((alarm: DriftAlarm) => void) | undefined;
   readonly #clock: Clock;
+  /** What took this model's place: hears of an alarm that the requests in hand raise late. */
+  #successor: CascadeModel | undefined;
   #running = 0;
   #closed = false;
   #onDrained: (() => void) | undefined;
@@ -99,7 +99,6 @@ export class CascadeModel implements Model {
       policy: policyKey(file),
       point: this.#controller.operatingPoint,
       rowsToFalseAlarm: options.rowsToFalseAlarm ?? DEFAULT_ROWS_TO_FALSE_ALARM,
-      state: options.driftState,
     });
     this.#shadows = this.#shadowsOf(options, levels);
   }
@@ -130,9 +129,27 @@ export class CascadeModel implements Model {
     return { eValue: this.#watch.eValue, bound: this.#watch.bound };
   }
 
-  /** What the model that replaces this one goes on with. */
+  /** What was noticed so far. */
   get driftState(): DriftState {
     return this.#watch.state;
+  }
+
+  /** Goes on with what an earlier model noticed, where it was of the same policy. */
+  resumeDrift(state: DriftState): void {
+    this.#watch.resume(state);
+  }
+
+  /**
+   * Goes on with the drift watch of the model whose place it takes: call it once new requests come here, so that nothing
+   * is missed. What the requests still in hand there notice is heard here, too.
+   */
+  succeed(before: CascadeModel): void {
+    this.resumeDrift(before.driftState);
+    before.#handOver(this);
+  }
+
+  #handOver(successor: CascadeModel): void {
+    this.#successor = successor;
   }
 
   async infer(request: InferenceRequest, cancellation?: Cancellation): Promise<ModelResponse> {
@@ -245,13 +262,22 @@ export class CascadeModel implements Model {
   }
 
   #report(alarm: DriftAlarm | undefined): void {
-    if (alarm !== undefined) this.#onDriftAlarm?.(alarm);
+    if (alarm === undefined) return;
+    this.#onDriftAlarm?.(alarm);
+    const policy = this.#watch.state.policy;
+    for (let next = this.#successor; next !== undefined; next = next.#successor) next.#watch.adopt(alarm, policy);
   }
 }
 
-/** Equal for two files whose points promise the same for the same gates. */
-function policyKey(file: CascadeFile): string {
-  return file.operatingPoints
-    .map(({ name, gates, certificate }) => `${name}=${certificate?.policyHash ?? JSON.stringify(gates)}`)
-    .join(";");
+/**
+ * Equal for two files that say the same of levels and gates, and were calibrated on the same level files. (That a level
+ * runs from other files than these voids the certificates; an alarm outlives it.)
+ */
+function policyKey({ levels, operatingPoints, calibration }: CascadeFile): string {
+  const wired = JSON.stringify(levels.map((level) => ({ ...level, cost: null })));
+  const points = operatingPoints.map(({ name, gates, certificate }) => {
+    // the hash is over levels and gates, whatever the order of keys in the file
+    return [name, certificate?.policyHash ?? [wired, gates]];
+  });
+  return JSON.stringify([points, calibration?.levelHashes ?? null]);
 }

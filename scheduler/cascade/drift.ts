@@ -50,8 +50,6 @@ export interface DriftOptions {
   /** The point whose traffic is watched. */
   readonly point: OperatingPoint;
   readonly rowsToFalseAlarm: number;
-  /** Of an earlier model of this name; used where the policy is the same. */
-  readonly state: DriftState | undefined;
 }
 
 export class DriftWatch {
@@ -61,13 +59,13 @@ export class DriftWatch {
   #point: OperatingPoint;
   /** Where the point's rows enter: there a window counts them. */
   #entryLevel: number;
-  #evidence: DriftEvidence;
-  #alarm: DriftAlarm | null;
-  #windowRows: number;
-  #paths: number[][];
-  #confidences: number[][];
-  #reference: number[][];
-  #referenceWindows: number;
+  #evidence: DriftEvidence = NO_EVIDENCE;
+  #alarm: DriftAlarm | null = null;
+  #windowRows = 0;
+  #paths: number[][] = [];
+  #confidences: number[][] = [];
+  #reference: number[][] = [];
+  #referenceWindows = 0;
 
   constructor(options: DriftOptions) {
     this.#levels = options.levels;
@@ -75,14 +73,28 @@ export class DriftWatch {
     this.#point = options.point;
     this.#entryLevel = entryLevel(options.point.gates);
     this.#policy = options.policy;
-    const state = resumed(options);
+    this.#startAnew();
+  }
+
+  /**
+   * Goes on with what an earlier model of this name noticed, as far as it speaks of the same: nothing of another policy,
+   * of another point only the alarm. An alarm of its own stays.
+   */
+  resume(state: DriftState): void {
+    if (state.policy !== this.#policy) return;
+    this.#alarm ??= state.alarm;
+    if (state.point !== this.#point.name) return;
     this.#evidence = state.evidence;
-    this.#alarm = state.alarm;
     this.#windowRows = state.windowRows;
     this.#paths = state.paths.map((row) => [...row]);
     this.#confidences = state.confidences.map((row) => [...row]);
     this.#reference = state.reference.map((row) => [...row]);
     this.#referenceWindows = state.referenceWindows;
+  }
+
+  /** Takes an alarm that an earlier model of this name raises late, if it speaks of the same policy. */
+  adopt(alarm: DriftAlarm, policy: string): void {
+    if (policy === this.#policy) this.#alarm ??= alarm;
   }
 
   get alarm(): DriftAlarm | null {
@@ -117,11 +129,15 @@ export class DriftWatch {
     if (point.name === this.#point.name) return;
     this.#point = point;
     this.#entryLevel = entryLevel(point.gates);
+    this.#startAnew();
+  }
+
+  #startAnew(): void {
     this.#evidence = NO_EVIDENCE;
     this.#windowRows = 0;
     this.#paths = zeros(this.#levels, this.#levels);
     this.#confidences = zeros(this.#levels, CONFIDENCE_BINS);
-    const reference = certifiedReference(point, this.#levels);
+    const reference = certifiedReference(this.#point, this.#levels);
     this.#reference = reference ?? zeros(this.#levels, CONFIDENCE_BINS);
     this.#referenceWindows = reference === undefined ? 0 : REFERENCE_WINDOWS;
   }
@@ -210,25 +226,6 @@ export class DriftWatch {
     const cells = this.#levels * (this.#levels + CONFIDENCE_BINS);
     return { falseAlarmRate: WINDOW_FALSE_ALARM_RATE, tolerance: TOLERANCE, cells };
   }
-}
-
-/** What an earlier model noticed, as far as it still speaks of the same traffic. */
-function resumed(options: DriftOptions): DriftState {
-  const { state, policy, point, levels } = options;
-  const isSamePolicy = state?.policy === policy;
-  const reference = certifiedReference(point, levels);
-  if (state !== undefined && isSamePolicy && state.point === point.name) return state;
-  return {
-    policy,
-    point: point.name,
-    evidence: NO_EVIDENCE,
-    alarm: isSamePolicy ? state.alarm : null,
-    windowRows: 0,
-    paths: zeros(levels, levels),
-    confidences: zeros(levels, CONFIDENCE_BINS),
-    reference: reference ?? zeros(levels, CONFIDENCE_BINS),
-    referenceWindows: reference === undefined ? 0 : REFERENCE_WINDOWS,
-  };
 }
 
 /** Rows of the certify split by their confidence; undefined where the file does not tell them. */

@@ -48,6 +48,19 @@ async function load(context: LoadContext): Promise<ServedCascade> {
   return model;
 }
 
+/** Loads and takes the place of `before`, as the repository does. */
+async function reload(context: LoadContext, before: ServedCascade): Promise<ServedCascade> {
+  let takeOver: ((before: ServedCascade) => void) | undefined;
+  const model = await load({
+    ...context,
+    onTakeOver: (given) => {
+      takeOver = given;
+    },
+  });
+  takeOver?.(before);
+  return model;
+}
+
 interface Logged {
   readonly level: string;
   readonly fields: Readonly<Record<string, unknown>>;
@@ -187,14 +200,14 @@ describe("cascade backend", () => {
     const { context } = await setUp(test, { json: cascadeJson(undefined, points(0.5)), allowUncertified: true });
     const first = await load(context);
     first.choose("EO");
-    const again = await load({ ...context, replaced: first });
+    const again = await reload(context, first);
     assert.deepEqual([again.operatingPoint, again.chosenPoint], ["EO", "EO"]);
     const changed = await setUp(test, { json: cascadeJson(undefined, points(0.4)), allowUncertified: true });
-    assert.equal((await load({ ...changed.context, replaced: again })).operatingPoint, "AP");
+    assert.equal((await reload(changed.context, again)).operatingPoint, "AP");
     assert.equal(changed.logged.at(-1)?.level, "warn");
     const config = `${CONFIG} ${parameter("operating_point", "AP")}`;
     const edited = await setUp(test, { json: cascadeJson(undefined, points(0.5)), config });
-    assert.equal((await load({ ...edited.context, replaced: again })).operatingPoint, "AP");
+    assert.equal((await reload(edited.context, again)).operatingPoint, "AP");
   });
 
   it("a reload of the same policy keeps a drift alarm, which makes certificates void", async (test) => {
@@ -203,17 +216,14 @@ describe("cascade backend", () => {
     const first = await load(context);
     assert.equal(first.certificates.get("AP")?.state, "unverified");
     const alarm = { detector: "disagreement", text: "it disagrees", atEpochMs: 1 } as const;
-    const driftState = { ...first.cascade.driftState, alarm };
-    const cascade = Object.create(first.cascade, { driftState: { value: driftState } });
-    const { file, selectable, certificates } = first;
-    const replaced = new ServedCascade({ cascade, file, selectable, certificates, operatingPoint: "AP" });
-    const again = await load({ ...context, replaced });
+    first.cascade.resumeDrift({ ...first.cascade.driftState, alarm });
+    const again = await reload(context, first);
     assert.deepEqual(again.certificates.get("AP"), {
       state: "void",
       reason: "traffic is not what was certified: it disagrees",
     });
     const other = await setUp(test, { json: cascadeJson("sha256:other"), allowUncertified: true });
-    assert.equal((await load({ ...other.context, replaced })).cascade.driftAlarm, null);
+    assert.equal((await reload(other.context, first)).cascade.driftAlarm, null);
   });
 
   it("names its levels for the order of loading", async (test) => {

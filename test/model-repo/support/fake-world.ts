@@ -49,6 +49,8 @@ export class FakeWorld {
   readonly disk = new Map<string, FakeModelFiles>();
   /** "load a:1", "close a:1" in order; the label ends with the contents, as in "a:1=x". */
   readonly events: string[] = [];
+  /** "a:1=y from a:1=x": whose place a model took. */
+  readonly takeOvers: string[] = [];
   readonly logged: string[] = [];
   /** Versions ("a:1") whose load fails, with the reason. */
   readonly failing = new Map<string, string>();
@@ -141,6 +143,7 @@ export class FakeWorld {
       this.loading--;
     }
     context.claimThreads(files?.threads ?? 0);
+    context.onTakeOver?.((before) => this.takeOvers.push(`${label} from ${(before as FakeModel).label}`));
     return new FakeModel(label, parts, async () => {
       await this.closeGates.get(id);
       this.events.push(`close ${label}`);

@@ -17,7 +17,9 @@ function certified(name = "AP", hash = "sha256:p"): OperatingPoint {
 function watchOf(options: { point?: OperatingPoint; policy?: string; state?: DriftState | undefined } = {}) {
   const watched = options.point ?? certified();
   const { policy = "p", state } = options;
-  return new DriftWatch({ levels: 3, policy, point: watched, rowsToFalseAlarm: 100_000, state });
+  const watch = new DriftWatch({ levels: 3, policy, point: watched, rowsToFalseAlarm: 100_000 });
+  if (state !== undefined) watch.resume(state);
+  return watch;
 }
 
 /** Rows until the evidence reaches `threshold`, at most `most`. */
@@ -192,5 +194,15 @@ describe("state", () => {
     watch.watch(certified("EO"));
     assert.equal(watch.eValue, 0);
     assert.notEqual(watch.alarm, null);
+  });
+
+  it("adopts an alarm that comes late, of the same policy only, and keeps its own", () => {
+    const late = { detector: "paths", text: "late", atEpochMs: 7 } as const;
+    const watch = watchOf();
+    watch.adopt(late, "other");
+    assert.equal(watch.state.alarm, null);
+    watch.adopt(late, "p");
+    watch.adopt({ ...late, atEpochMs: 8 }, "p");
+    assert.deepEqual(watch.alarm, late);
   });
 });

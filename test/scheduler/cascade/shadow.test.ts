@@ -3,9 +3,9 @@ import { describe, it } from "node:test";
 import { InferenceError } from "../../../proto/errors.ts";
 import { NEVER, type OperatingPoint } from "../../../proto/files/cascade-file.ts";
 import type { DriftAlarm } from "../../../scheduler/cascade/drift.ts";
-import { certificate, gate, point } from "../../support/cascades.ts";
+import { certificate, gate, level, point } from "../../support/cascades.ts";
 import { integers } from "../../support/tensors.ts";
-import { ask, EASY, HARD, parameters, setUp } from "./three-levels.ts";
+import { ask, EASY, HARD, parameters, type SetUp, setUp } from "./three-levels.ts";
 
 const GONE = new InferenceError("UNAVAILABLE", "the level is gone");
 /** The last level answers class 1 where the first says 0. */
@@ -78,14 +78,48 @@ describe("shadows and drift", () => {
       kind: "string",
       value: "last-level-only",
     });
-    const reloaded = setUp({ points: [certified(0.1)], serving: { driftState: cascade.driftState } });
-    assert.deepEqual(reloaded.cascade.driftAlarm, alarms[0]);
+    const reloaded = setUp({ points: [certified(0.1)] }).cascade;
+    reloaded.succeed(cascade);
+    assert.deepEqual(reloaded.driftAlarm, alarms[0]);
     const changed = { ...certificate("sha256:new"), disagreementBound: 0.1 };
-    const recalibrated = setUp({
-      points: [{ ...certified(0.1), certificate: changed }],
-      serving: { driftState: cascade.driftState },
+    const recalibrated = setUp({ points: [{ ...certified(0.1), certificate: changed }] }).cascade;
+    recalibrated.succeed(reloaded);
+    assert.equal(recalibrated.driftAlarm, null);
+  });
+
+  it("tells an alarm of requests still in hand to what took its place, and to what took that place", async () => {
+    const { clock, cascade } = setUp({ points: [certified(0.1)], serving: { shadowShare: 1 } });
+    const inHand = Array.from({ length: 20 }, () => {
+      return cascade.infer(ask("a", new Array<number[]>(8).fill(EASY_BUT_WRONG)));
     });
-    assert.equal(recalibrated.cascade.driftAlarm, null);
+    const second = setUp({ points: [certified(0.1)] }).cascade;
+    const third = setUp({ points: [certified(0.1)] }).cascade;
+    second.succeed(cascade);
+    third.succeed(second);
+    assert.equal(third.driftAlarm, null);
+    await clock.advance(1_000);
+    await Promise.all(inHand);
+    assert.notEqual(cascade.driftAlarm, null);
+    assert.deepEqual([second.driftAlarm, third.driftAlarm], [cascade.driftAlarm, cascade.driftAlarm]);
+  });
+
+  it("ends an alarm with levels that are wired otherwise or were calibrated anew, certified or not", () => {
+    const points = [{ ...certified(0.1), certificate: null }];
+    const { cascade } = setUp({ points });
+    const alarm: DriftAlarm = { detector: "paths", text: "moved", atEpochMs: 1 };
+    const state = { ...cascade.driftState, alarm };
+    const alarmAt = (changes: SetUp) => {
+      const other = setUp({ points, ...changes }).cascade;
+      other.resumeDrift(state);
+      return other.driftAlarm;
+    };
+    const cost = { value: 1, unit: "s", source: "measured" };
+    assert.equal(alarmAt({ levels: [level("xs", { cost }), level("m"), level("l")] }), alarm);
+    assert.equal(alarmAt({ levels: [level("xs", { version: "2" }), level("m"), level("l")] }), null);
+    assert.equal(
+      alarmAt({ calibration: { levelHashes: ["a", "b", "c"], provider: "", createdAt: "", command: "" } }),
+      null,
+    );
   });
 
   it("watches a point that does not use the first level", async () => {

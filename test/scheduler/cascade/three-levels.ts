@@ -1,5 +1,5 @@
 /** A cascade of three levels "xs", "m" and "l" in virtual time, 10 ms a batch, no batching delay. */
-import type { CascadeLevel, OperatingPoint } from "../../../proto/files/cascade-file.ts";
+import type { Calibration, CascadeLevel, OperatingPoint } from "../../../proto/files/cascade-file.ts";
 import type { InferenceRequest, Parameter } from "../../../proto/inference.ts";
 import { BatchedModel } from "../../../scheduler/batched-model.ts";
 import { CascadeModel, type CascadeOptions } from "../../../scheduler/cascade/cascade-model.ts";
@@ -18,6 +18,7 @@ export interface SetUp {
   readonly points?: readonly OperatingPoint[];
   readonly selectable?: readonly string[];
   readonly levels?: readonly CascadeLevel[];
+  readonly calibration?: Calibration;
   readonly answers?: readonly Answer[];
   readonly levelSignature?: Partial<ModelSignature>;
   readonly signature?: Partial<ModelSignature>;
@@ -42,7 +43,8 @@ export function setUp(options: SetUp = {}) {
     });
   });
   const points = options.points ?? [point("AP", [gate(0.9), gate(0.8)])];
-  const file = cascadeFile(options.levels ?? names.map((name) => level(name)), points);
+  const plain = cascadeFile(options.levels ?? names.map((name) => level(name)), points);
+  const file = { ...plain, calibration: options.calibration ?? null };
   const cascade = new CascadeModel({
     signature: signature({
       name: "c",
