@@ -98,6 +98,11 @@ describe("lookups", () => {
       assert.equal(repository.isModelReady(name, version), false);
     }
     assert.throws(() => repository.isModelReady("m", "x"), { code: "INVALID_ARGUMENT" });
+    Object.assign(repository.lookup("m", "3"), { isReady: false });
+    assert.deepEqual(
+      ["3", "12", ""].map((version) => repository.isModelReady("m", version)),
+      [false, true, true],
+    );
     assert.deepEqual(
       [...repository.loaded()].map(({ name, version }) => `${name}:${version}`),
       ["m:1", "m:3", "m:12"],

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer } from "node:net";
 import { describe, it, type TestContext } from "node:test";
+import { SharedBreakers } from "../../../model-repo/backends/breaker-registry.ts";
 import type { ModelConfig } from "../../../model-repo/config/model-config.ts";
 import { InferenceError } from "../../../proto/errors.ts";
 import type { InferenceRequest, Parameter } from "../../../proto/inference.ts";
@@ -227,11 +228,39 @@ describe("targets", () => {
       /^model 'm' is not asked while its remote does not answer: '127\.0\.0\.1:\d+' \(.+\)\./,
     );
     assert.equal(level.model.breakers[0]?.calls.refused, 1);
-    assert.equal(level.log.lines.filter(({ level }) => level === "warn").length, 1);
+    const warnings = level.log.lines.filter(({ level }) => level === "warn");
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0]?.text ?? "", /^model 'm', remote '.+' is left out, so the model is not ready: /);
+    assert.equal(level.model.isReady, false);
     const back = await startRemote(t, { grpc: { port: remote.server.server.port } });
     await becomes(level, [0]);
     await level.model.infer(ask([1, 2]));
     assert.equal(back.model.requests.length, 1);
+    assert.equal(level.model.isReady, false);
+    await level.clock.advance(10_000);
+    assert.equal(level.model.isReady, true);
+    const told = level.log.lines.slice(-2).map(({ text }) => text);
+    assert.match(told.join(), /answers again and is asked more and more,model 'm' is ready again$/);
+  });
+
+  it("that die are left out for all models there, and a model that is loaded again goes on with that", async (t) => {
+    const remote = await startRemote(t);
+    const clock = new VirtualClock();
+    const breakers = new SharedBreakers(clock);
+    const one = await loadLevelAt(t, remote.target, clock, { breakers });
+    const two = await loadLevelAt(t, `${remote.target},127.0.0.1:${await freePort()}`, clock, { breakers });
+    const alone = await loadLevelAt(t, remote.target, clock);
+    await remote.server.server.drain(0);
+    for (let i = 0; i < 20; i++) await failure(one.model.infer(ask([1, 2])));
+    assert.deepEqual([one, two, alone].map(states), [[1], [1, 1], [0]]);
+    assert.deepEqual(
+      [one, two, alone].map(({ model }) => model.isReady),
+      [false, false, true],
+    );
+    assert.match((await failure(two.model.infer(ask([1, 2])))).message, /is not asked while its remote/);
+    await startRemote(t, { grpc: { port: remote.server.server.port } });
+    const again = await loadLevelAt(t, remote.target, clock, { breakers });
+    assert.deepEqual([again, two].map(states), [[0], [0, 1]], "the load has seen that the server is back");
   });
 });
 

@@ -1,6 +1,7 @@
 /** A server of ours as the remote, and `kserve` models that point at it. */
 import type { TestContext } from "node:test";
 import type { LoadContext } from "../../../model-repo/backends/backend.ts";
+import type { SharedBreakers } from "../../../model-repo/backends/breaker-registry.ts";
 import { kserveBackend, RemoteModel } from "../../../model-repo/backends/kserve.ts";
 import type { ModelConfig } from "../../../model-repo/config/model-config.ts";
 import type { InferenceRequest } from "../../../proto/inference.ts";
@@ -37,6 +38,8 @@ export interface LevelOptions {
   readonly parameters?: Readonly<Record<string, string>>;
   readonly config?: Partial<ModelConfig>;
   readonly directory?: string;
+  /** Shared with other models; absent: the model is alone. */
+  readonly breakers?: SharedBreakers;
 }
 
 export interface Level<Time extends Clock = VirtualClock> {
@@ -55,7 +58,7 @@ export async function loadLevelAt<Time extends Clock>(
   t: TestContext,
   target: string,
   clock: Time,
-  { parameters = {}, config = {}, directory = "" }: LevelOptions = {},
+  { parameters = {}, config = {}, directory = "", breakers }: LevelOptions = {},
 ): Promise<Level<Time>> {
   const log = new MemoryLog();
   const all: Record<string, string> = { target, model: "giant", ...parameters };
@@ -76,6 +79,7 @@ export async function loadLevelAt<Time extends Clock>(
     clock,
     log,
     maxQueuedRequests: 0,
+    breakers,
   } as unknown as LoadContext;
   const model = await kserveBackend.load(context);
   if (!(model instanceof RemoteModel)) throw new Error("not a remote model");
