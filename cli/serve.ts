@@ -29,7 +29,15 @@ async function serve(argv: readonly string[], io: CommandIo): Promise<number> {
     const output = options.json ? { stdout: () => undefined } : io;
     const server = await startServer(options, output);
     if (options.json) io.stdout(`${JSON.stringify({ ports: server.ports, models: server.models })}\n`);
-    return await stopped(server, await signal.reason, options, io);
+    const onHangup = () => {
+      server.replan().catch((error: unknown) => server.log.error({}, InferenceError.from(error).message));
+    };
+    if (options.plan !== undefined) process.on("SIGHUP", onHangup);
+    try {
+      return await stopped(server, await signal.reason, options, io);
+    } finally {
+      process.off("SIGHUP", onHangup);
+    }
   } catch (error) {
     const { message } = InferenceError.from(error);
     const isForeseen = error instanceof InferenceError;

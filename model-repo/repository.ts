@@ -15,6 +15,7 @@ import type { Listing } from "./repository-files.ts";
 import type {
   IndexEntry,
   LoadedModel,
+  LoadFailure,
   RepositoryOptions,
   RepositoryParameters,
   StartReport,
@@ -151,6 +152,7 @@ export class ModelRepository {
     const asked = parseLoadParameters(parameters);
     this.#checkControl();
     checkLoadName(name);
+    await this.#options.placements?.refresh?.(name);
     await this.#change(async () => {
       let override: ActiveOverride | undefined;
       try {
@@ -173,6 +175,16 @@ export class ModelRepository {
     this.#checkControl();
     if (this.#models.get(name) === undefined) return;
     await this.#change(() => this.#models.unload(name, withParts));
+  }
+
+  /**
+   * Loads these models again where anything of them changed, as after another plan; models that are not served are left
+   * alone. Resolves with those that could not be: what served before still does.
+   */
+  async reload(names: Iterable<string>): Promise<readonly LoadFailure[]> {
+    const served = [...names].filter((name) => this.#models.get(name)?.ready().length);
+    const failed = await this.#change(() => this.#loadAll(served));
+    return [...failed].map(([name, { error }]) => ({ name, reason: error.message }));
   }
 
   /** Every version that answers. */

@@ -13,6 +13,7 @@ import { metricsRoute, processUsage } from "./metrics.ts";
 import { operatingPointRoute } from "./operating-point.ts";
 import type { Restrictions } from "./options/restriction.ts";
 import type { HttpOptions, MetricsOptions, ServeOptions } from "./options/serve-options.ts";
+import { ServedPlan } from "./plan/served-plan.ts";
 import type { ServerHealth } from "./served-repository.ts";
 
 /** What the server prints for people. */
@@ -50,6 +51,14 @@ export class RunningServer {
   }
 
   /**
+   * Reads the plan again and loads the models whose placement changed, each new one before its old one goes. Rejects
+   * where the plan does not fit (it stays as it was) or a model cannot be loaded (it stays where it was).
+   */
+  replan(): Promise<void> {
+    return this.#state.replan();
+  }
+
+  /**
    * Turns readiness off, answers what is in hand, closes the models and then the ports for probes. Idempotent. Takes
    * about the exit timeout at most, unless a model's run lasts longer: nothing can stop one.
    */
@@ -68,9 +77,16 @@ export async function startServer(options: ServeOptions, output: Output): Promis
   const startedMs = clock.now();
   const log = openLog(options.log);
   for (const warning of options.warnings) log.warn({}, warning);
+  const plan = await openServedPlan(options, log);
   const { configName, ...rest } = options;
-  const repository = new ModelRepository({ ...rest, ...(configName === "" ? {} : { configName }), clock, log });
-  const state = new ServerState(repository, options, log);
+  const repository = new ModelRepository({
+    ...rest,
+    ...(configName === "" ? {} : { configName }),
+    ...(plan === undefined ? {} : { placements: plan }),
+    clock,
+    log,
+  });
+  const state = new ServerState(repository, options, log, plan);
   let models: readonly IndexEntry[];
   try {
     const report = await repository.start();
@@ -90,6 +106,19 @@ export async function startServer(options: ServeOptions, output: Output): Promis
   return server;
 }
 
+/** Rejects with what keeps the plan from being served, and nothing is open then. */
+async function openServedPlan(options: ServeOptions, log: ServerLog): Promise<ServedPlan | undefined> {
+  if (options.plan === undefined) return undefined;
+  const { file, fallback } = options.plan;
+  const { openPlan } = await import("./plan/open-plan.ts");
+  try {
+    return await ServedPlan.start({ file, fallback, open: () => openPlan(file, options.repositories), log });
+  } catch (error) {
+    log.close();
+    throw error;
+  }
+}
+
 /** The parts of a server on their way up or down, and its health. */
 class ServerState implements ServerHealth {
   readonly log: ServerLog;
@@ -98,11 +127,13 @@ class ServerState implements ServerHealth {
   metrics: HttpServer | undefined;
   readonly #repository: ModelRepository;
   readonly #options: ServeOptions;
+  readonly #plan: ServedPlan | undefined;
   #isUsable = true;
   #isStopping = false;
 
-  constructor(repository: ModelRepository, options: ServeOptions, log: ServerLog) {
+  constructor(repository: ModelRepository, options: ServeOptions, log: ServerLog, plan: ServedPlan | undefined) {
     this.#repository = repository;
+    this.#plan = plan;
     this.#options = options;
     this.log = log;
   }
@@ -149,6 +180,16 @@ class ServerState implements ServerHealth {
     }
   }
 
+  /** See `RunningServer.replan`. */
+  async replan(): Promise<void> {
+    if (this.#plan === undefined || this.#isStopping) return;
+    const failures = await this.#repository.reload(await this.#plan.reread());
+    const [failure] = failures;
+    if (failure !== undefined) {
+      throw new InferenceError("UNAVAILABLE", `model '${failure.name}' keeps its old placement: ${failure.reason}`);
+    }
+  }
+
   async stop(drainMs: number): Promise<void> {
     this.#isStopping = true;
     await this.grpc?.drain(drainMs);
@@ -170,6 +211,7 @@ class ServerState implements ServerHealth {
       models: [...this.#repository.loaded()],
       machine: await meter?.read(performance.now()),
       process: processUsage(),
+      ...(this.#plan === undefined ? {} : { planState: this.#plan.state }),
     }));
     return HttpServer.start(metrics, name, [route], NO_RESTRICTIONS, reporter(this.log));
   }

@@ -6,6 +6,7 @@ import { addCascadeMetrics } from "./cascade-metrics.ts";
 import type { MachineUsage } from "./cpu-usage.ts";
 import type { HttpRoute } from "./http-server.ts";
 import { labelsOf } from "./metric-labels.ts";
+import { PLAN_STATES, type PlanState } from "./plan/served-plan.ts";
 
 const US_PER_MS = 1000;
 
@@ -71,6 +72,8 @@ export interface Scrape {
   /** Absent off Linux or with `--allow-cpu-metrics=false`. */
   readonly machine: MachineUsage | undefined;
   readonly process: ProcessUsage;
+  /** Absent without `--plan`. */
+  readonly planState?: PlanState;
 }
 
 /** The text of a scrape; labels are model, version and `_<tag>` for every metric_tags entry. */
@@ -79,6 +82,7 @@ export function renderMetrics(scrape: Scrape): Promise<string> {
   addModelMetrics(registry, scrape.models);
   addCascadeMetrics(registry, scrape.models);
   if (scrape.machine !== undefined) addMachineMetrics(registry, scrape.machine);
+  if (scrape.planState !== undefined) addPlanState(registry, scrape.planState);
   gauge(
     registry,
     "process_resident_memory_bytes",
@@ -110,6 +114,16 @@ export function metricsRoute(scrape: () => Promise<Scrape>): HttpRoute {
 export function processUsage(): ProcessUsage {
   const { user, system } = process.cpuUsage();
   return { residentBytes: process.memoryUsage.rss(), cpuSeconds: (user + system) / 1e6 };
+}
+
+function addPlanState(registry: Registry, current: PlanState): void {
+  const states = new Gauge({
+    name: "hybridserve_placement_plan_state",
+    help: "1 for the state of the plan: ok, stale or invalid (the one before serves), default (none serves)",
+    labelNames: ["state"],
+    registers: [registry],
+  });
+  for (const state of PLAN_STATES) states.set({ state }, state === current ? 1 : 0);
 }
 
 function addModelMetrics(registry: Registry, models: readonly LoadedModel[]): void {

@@ -56,6 +56,8 @@ export interface PlacementSource {
   /** undefined: the plan does not name this version, and its own configuration holds. */
   placementOf(model: string, version: string): ModelPlacement | undefined;
   cascadePlacementOf(model: string): CascadePlacement | undefined;
+  /** Called before a client's load of a model: reads a plan that is on disk again; rejects where that does not fit. */
+  refresh?(model: string): Promise<void>;
 }
 
 /** A repository without a plan. */

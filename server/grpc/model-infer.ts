@@ -8,8 +8,9 @@ import type { WireInferRequest } from "../../proto/codec/wire-request.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { InferenceResponse } from "../../proto/inference.ts";
 import { TRITON_LIMITS } from "../../proto/limits.ts";
-import { Cancellation } from "../../scheduler/cancellation.ts";
+import type { Cancellation } from "../../scheduler/cancellation.ts";
 import type { Model } from "../../scheduler/model.ts";
+import { CallDeadline } from "./call-deadline.ts";
 import { grpcError } from "./grpc-error.ts";
 import type { Report } from "./service-registry.ts";
 
@@ -65,24 +66,14 @@ export function infer(
   return model.infer(toInferenceRequest(message, expectedDatatype), cancellation);
 }
 
-/** Why a call ended before its answer: its deadline (the timer may be a millisecond early) or its client. */
-export function cancelReason(deadline: Date | number): InferenceError {
-  const isLate = Number(deadline) - Date.now() <= 1;
-  return isLate ? new InferenceError("DEADLINE_EXCEEDED", "Deadline exceeded") : new InferenceError("CANCELLED", "");
-}
-
-/** A request's cancellation with its call's deadline (Infinity: none), on the models' clock, which is performance.now(). */
-export function cancellationUntil(deadline: Date | number): Cancellation {
-  return new Cancellation(performance.now() + Number(deadline) - Date.now());
-}
-
 /** The handler of unary ModelInfer. `report` sees every failure and returns what the client shall read. */
 export function modelInfer(
   models: ModelSource,
   report: Report,
 ): (call: ServerUnaryCall<InferMessage, WireMessage>, callback: sendUnaryData<WireMessage>) => void {
   return (call, callback) => {
-    const cancellation = cancellationUntil(call.getDeadline());
+    const deadline = new CallDeadline(call.getDeadline());
+    const cancellation = deadline.cancellation();
     let isAnswered = false;
     const fail = (error: unknown) => {
       isAnswered = true;
@@ -90,7 +81,7 @@ export function modelInfer(
     };
     // grpc-js also emits "cancelled" after every answer.
     call.on("cancelled", () => {
-      if (!isAnswered) cancellation.cancel(cancelReason(call.getDeadline()));
+      if (!isAnswered) cancellation.cancel(deadline.cancelReason());
     });
     const answer = (response: InferenceResponse) => {
       let message: WireMessage;

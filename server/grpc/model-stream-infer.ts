@@ -5,7 +5,7 @@ import { InferenceError } from "../../proto/errors.ts";
 import { type InferenceResponse, NO_PARAMETERS, type Parameters } from "../../proto/inference.ts";
 import type { Cancellation } from "../../scheduler/cancellation.ts";
 import { grpcError } from "./grpc-error.ts";
-import { cancellationUntil, cancelReason, type InferMessage, infer, type ModelSource } from "./model-infer.ts";
+import { type InferMessage, infer, type ModelSource } from "./model-infer.ts";
 import type { Report } from "./service-registry.ts";
 
 /** Requests of one stream that may be in hand; reading pauses there, and the client's sending with it. */
@@ -63,6 +63,7 @@ class InferStream {
 
   constructor(call: InferStreamCall, models: ModelSource, report: Report, onEnd: () => void) {
     this.#call = call;
+    this.#deadline = new CallDeadline(call.getDeadline());
     this.#models = models;
     this.#report = report;
     this.#onEnd = onEnd;
@@ -87,7 +88,7 @@ class InferStream {
 
   #receive(message: InferMessage): void {
     if (this.#isEnded || this.#isDraining) return;
-    const slot: Slot = { cancellation: cancellationUntil(this.#call.getDeadline()), outcome: undefined };
+    const slot: Slot = { cancellation: this.#deadline.cancellation(), outcome: undefined };
     this.#slots.push(slot);
     if (this.#slots.length >= MAX_IN_FLIGHT) this.#call.pause();
     let running: Promise<InferenceResponse>;
@@ -168,7 +169,7 @@ class InferStream {
     if (this.#isEnded) return;
     this.#isEnded = true;
     this.#onEnd();
-    const reason = cancelReason(this.#call.getDeadline());
+    const reason = this.#deadline.cancelReason();
     for (const slot of this.#slots) slot.cancellation.cancel(reason);
     this.#slots = [];
   }

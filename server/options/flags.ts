@@ -33,7 +33,8 @@ const REPOSITORY = [
   flag("max-queued-requests", "integer", "1024", "queue bound of models that set none; 0: no bound", { min: 0 }),
   flag("allow-uncertified", "boolean", "false", "let cascades use operating points without a valid certificate"),
   flag("allow-mass-unload", "boolean", "false", "let one poll unload more than half of the models"),
-  flag("plan", "text", "", "plan.json to serve by (not available yet)"),
+  flag("plan", "text", "", "plan.json: where the instances of its models run; SIGHUP reads it again"),
+  flag("plan-fallback", "flag", "", "serve without the plan where it does not fit, instead of ending"),
 ] as const;
 
 const GRPC = [

@@ -50,6 +50,12 @@ export interface LogOptions {
   readonly file: string;
 }
 
+export interface PlanOptions {
+  readonly file: string;
+  /** Serve without a plan that does not fit. */
+  readonly fallback: boolean;
+}
+
 export interface ServeOptions {
   readonly id: string;
   readonly repositories: readonly string[];
@@ -66,6 +72,8 @@ export interface ServeOptions {
   readonly allowUncertified: boolean;
   readonly allowMassUnload: boolean;
   readonly strictReadiness: boolean;
+  /** Absent: every model as its configuration says. */
+  readonly plan?: PlanOptions;
   readonly exitOnError: boolean;
   readonly exitTimeoutMs: number;
   readonly allowClientSharedMemory: boolean;
@@ -86,7 +94,7 @@ export function parseServeOptions(argv: readonly string[]): ServeOptions | "help
   if (flags.has("help")) return "help";
   const repositories = [...flags.texts("model-repository"), ...flags.texts("model-store")];
   if (repositories.length === 0) throw usage("--model-repository is needed: the directory that holds the models");
-  if (flags.has("plan")) throw usage("--plan is not available yet: leave it out to serve the plain repository");
+  const plan = planOptions(flags);
   const isStrictConfig = flags.boolean("strict-model-config");
   const isCompletionOff = flags.has("disable-auto-complete-config") && flags.boolean("disable-auto-complete-config");
   const grpc = flags.boolean("allow-grpc") ? grpcOptions(flags) : undefined;
@@ -110,6 +118,7 @@ export function parseServeOptions(argv: readonly string[]): ServeOptions | "help
     exitOnError: flags.boolean("exit-on-error"),
     exitTimeoutMs: flags.number("exit-timeout-secs") * 1000,
     allowClientSharedMemory: flags.boolean("allow-client-shm"),
+    ...(plan === undefined ? {} : { plan }),
     ...(grpc === undefined ? {} : { grpc }),
     ...(http === undefined ? {} : { http }),
     ...(metrics === undefined ? {} : { metrics }),
@@ -181,6 +190,17 @@ function metricsOptions(flags: ParsedFlags): MetricsOptions {
 
 function controlMode(text: string): ControlMode {
   return text === "explicit" || text === "poll" ? text : "none";
+}
+
+function planOptions(flags: ParsedFlags): PlanOptions | undefined {
+  const fallback = flags.has("plan-fallback");
+  if (!flags.has("plan")) {
+    if (fallback) throw usage("--plan-fallback says what to do with a --plan that does not fit: give that too");
+    return undefined;
+  }
+  const file = flags.text("plan");
+  if (file === "") throw usage("--plan needs the path of a plan.json, as hybridserve plan writes it");
+  return { file, fallback };
 }
 
 function loadModels(flags: ParsedFlags): readonly string[] {

@@ -100,7 +100,7 @@ const TRITON_FLAGS: Readonly<Record<string, string | undefined>> = {
   "trace-log-frequency": undefined,
 };
 
-const OWN_FLAGS = ["json", "max-queued-requests", "allow-mass-unload", "allow-uncertified", "plan"];
+const OWN_FLAGS = ["json", "max-queued-requests", "allow-mass-unload", "allow-uncertified", "plan", "plan-fallback"];
 
 test("the tables hold tritonserver's flags and ours, each once, with tritonserver's defaults", () => {
   const names = FLAG_GROUPS.flatMap((group) => group.flags.map(({ name }) => name));

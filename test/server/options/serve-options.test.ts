@@ -64,9 +64,16 @@ test("backend settings by backend, without one for all", () => {
   assert.deepEqual([...(backendConfig.get("") ?? [])], [["cmdline", "1,2"]]);
 });
 
+test("a plan, and whether to serve without it where it does not fit", () => {
+  assert.deepEqual(parse("--plan=out/plan.json").plan, { file: "out/plan.json", fallback: false });
+  assert.deepEqual(parse("--plan=p.json", "--plan-fallback").plan, { file: "p.json", fallback: true });
+  assert.equal(parse().plan, undefined);
+});
+
 test("what cannot be right stops the start", () => {
   const cases: [string[], RegExp][] = [
-    [["--plan=plan.json"], /--plan is not available yet/],
+    [["--plan="], /--plan needs the path of a plan\.json/],
+    [["--plan-fallback"], /--plan-fallback says what to do with a --plan that does not fit/],
     [["--load-model=a"], /requires setting '--model-control-mode=explicit'/],
     [["--model-control-mode=explicit", "--load-model=*", "--load-model=a"], /'\*' must be the ONLY/],
     [["--backend-config=onnxruntime"], /BACKEND,KEY=VALUE/],

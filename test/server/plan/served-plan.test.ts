@@ -1,0 +1,114 @@
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import type { Log } from "../../../model-repo/log.ts";
+import { PlanPlacements } from "../../../server/plan/plan-placements.ts";
+import { PlanError } from "../../../server/plan/plan-problem.ts";
+import { ServedPlan } from "../../../server/plan/served-plan.ts";
+import { samplePlan } from "../../support/plans.ts";
+
+function setUp() {
+  const lines: string[] = [];
+  const write = (_fields: object, text: string) => void lines.push(text);
+  const log: Log = { info: write, warn: write, error: write };
+  const disk: { plan: PlanPlacements | PlanError } = { plan: new PlanPlacements(samplePlan(), "/plans/a") };
+  const open = async () => {
+    if (disk.plan instanceof PlanError) throw disk.plan;
+    return disk.plan;
+  };
+  const start = (fallback = false) => ServedPlan.start({ file: "plan.json", fallback, open, log });
+  return { disk, lines, start };
+}
+
+describe("a plan model by model", () => {
+  it("has every stage with its file and copies, in order", () => {
+    const placement = new PlanPlacements(samplePlan(), "/plans/a").placementOf("giant", "1");
+    assert.deepEqual(
+      placement?.stages.map(({ id, file, copies }) => [id, file, copies.map((copy) => copy.device.id)]),
+      [
+        ["giant-0", "/plans/a/stages/giant-0.onnx", ["core0"]],
+        ["giant-1", "/plans/a/stages/giant-1.onnx", ["core1"]],
+      ],
+    );
+    assert.equal(placement?.golden?.file, "/plans/a/golden/giant.npz");
+    assert.equal(placement?.batch.max, 4);
+  });
+
+  it("leaves other models and versions alone", () => {
+    const placements = new PlanPlacements(samplePlan(), "/plans/a");
+    assert.equal(placements.placementOf("giant", "2"), undefined);
+    assert.equal(placements.placementOf("other", "1"), undefined);
+    assert.equal(placements.cascadePlacementOf("giant"), undefined);
+  });
+
+  it("gives the cascade its point, and gears by arrival rate", () => {
+    assert.deepEqual(new PlanPlacements(samplePlan(), "/plans/a").cascadePlacementOf("family"), {
+      operatingPoint: "AP",
+      gears: "AP@0/s,EO@150/s",
+    });
+  });
+
+  it("has another fingerprint for another placement, and for that model only", () => {
+    const before = new PlanPlacements(samplePlan(), "/plans/a");
+    const placements = samplePlan().placements.map((each) =>
+      each.stage === "giant-1" ? { ...each, device: "core0" } : each,
+    );
+    const after = new PlanPlacements(samplePlan({ placements }), "/plans/a");
+    const fingerprint = (plan: PlanPlacements, model: string) => plan.placementOf(model, "1")?.fingerprint;
+    assert.notEqual(fingerprint(before, "giant"), fingerprint(after, "giant"));
+    assert.equal(fingerprint(before, "small"), fingerprint(after, "small"));
+  });
+});
+
+describe("the plan that serves", () => {
+  const stale = new PlanError("PLAN_STALE_MODEL", "model 'giant' changed");
+
+  it("ends the start where it does not fit", async () => {
+    const { disk, start } = setUp();
+    disk.plan = stale;
+    await assert.rejects(start(), /^InferenceError: PLAN_STALE_MODEL: model 'giant' changed$/);
+  });
+
+  it("is left out instead with a fallback, loudly", async () => {
+    const { disk, lines, start } = setUp();
+    disk.plan = stale;
+    const plan = await start(true);
+    assert.equal(plan.state, "default");
+    assert.equal(plan.placementOf("giant", "1"), undefined);
+    assert.match(lines.join(), /PLAN_STALE_MODEL: model 'giant' changed; serving without a plan/);
+  });
+
+  it("is replaced by what is on disk when read again; both plans' models are to be loaded", async () => {
+    const { disk, start } = setUp();
+    const plan = await start();
+    const models = samplePlan().models.filter((model) => model.name === "small");
+    disk.plan = new PlanPlacements(samplePlan({ models, cascade: null }), "/plans/b");
+    assert.deepEqual([...(await plan.reread())].sort(), ["family", "giant", "small"]);
+    assert.equal(plan.placementOf("giant", "1"), undefined);
+    assert.equal(plan.state, "ok");
+  });
+
+  it("stays when what is on disk does not fit, and says so until it does", async () => {
+    const { disk, lines, start } = setUp();
+    const plan = await start();
+    const good = disk.plan;
+    disk.plan = stale;
+    await assert.rejects(plan.reread(), /PLAN_STALE_MODEL/);
+    assert.equal(plan.state, "stale");
+    assert.ok(plan.placementOf("giant", "1"));
+    assert.match(lines.at(-1) ?? "", /the plan in use stays/);
+    disk.plan = new PlanError("PLAN_DEVICE_MISSING", "no core 9");
+    await assert.rejects(plan.reread());
+    assert.equal(plan.state, "invalid");
+    disk.plan = good;
+    await plan.reread();
+    assert.equal(plan.state, "ok");
+  });
+
+  it("is read again before a client loads one of its models, and for no other", async () => {
+    const { disk, start } = setUp();
+    const plan = await start();
+    disk.plan = stale;
+    await plan.refresh("other");
+    await assert.rejects(plan.refresh("giant"), /PLAN_STALE_MODEL/);
+  });
+});
