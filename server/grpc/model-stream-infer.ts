@@ -4,6 +4,7 @@ import { StreamResponseMessage, type WireMessage } from "../../proto/codec/encod
 import { InferenceError } from "../../proto/errors.ts";
 import { type InferenceResponse, NO_PARAMETERS, type Parameters } from "../../proto/inference.ts";
 import type { Cancellation } from "../../scheduler/cancellation.ts";
+import { CallDeadline } from "./call-deadline.ts";
 import { grpcError } from "./grpc-error.ts";
 import { type InferMessage, infer, type ModelSource } from "./model-infer.ts";
 import type { Report } from "./service-registry.ts";
@@ -51,6 +52,7 @@ export class InferStreams {
 
 class InferStream {
   readonly #call: InferStreamCall;
+  readonly #deadline: CallDeadline;
   readonly #models: ModelSource;
   readonly #report: Report;
   readonly #onEnd: () => void;
