@@ -1,8 +1,11 @@
 /** `hybridserve doctor`: what this machine offers and what stands in the way of serving on it. */
 import { parseArgs } from "node:util";
+import type { AbsentMeter, EnergyMeter, EnergyMeters } from "../model-repo/meters/energy-meter.ts";
+import { openMeters } from "../model-repo/meters/open-meters.ts";
 import { describeOnnxRuntime, type ExecutionProvider, type OnnxRuntimeReport } from "../model-repo/onnx-providers.ts";
 import { InferenceError } from "../proto/errors.ts";
 import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
+import { type DevicesFlags, writeDevices } from "./devices/write-devices.ts";
 import { describeMachine, type Machine } from "./machine.ts";
 import { packageVersion } from "./package-version.ts";
 
@@ -18,19 +21,31 @@ const MIN_SHARED_MEMORY_BYTES = 256 * 1024 * 1024;
 
 const HELP = `Usage: hybridserve doctor [flags]
 
-Shows versions, machine, execution providers and limits, and what stands in the way of serving here.
+Shows versions, machine, execution providers, energy meters and limits, and what stands in the way of serving here. With
+--devices it writes a first devices.json for 'hybridserve profile' and 'hybridserve plan': a device for each physical core
+and each NVIDIA card that models can run on. Where the processors have an energy meter, their idle and busy power is
+measured too, which keeps every core busy for some seconds.
 
 Flags:
-  --json  print the findings as JSON
-  --help  print this
+  --devices            write a first devices.json
+  --output FILE        where to; default: to standard output
+  --sysfs-root DIR     the system's tree, where it is not /sys: a container may have the host's elsewhere
+  --nvml-library FILE  NVIDIA's libnvidia-ml, where the loader does not find it
+  --json               print the findings as JSON
+  --help               print this
 
-Example:
+Examples:
   hybridserve doctor
+  hybridserve doctor --devices --output devices.json
 
 Exit codes: 0 ready to serve, 1 something is missing, 2 bad usage.
 `;
 
 const OPTIONS = {
+  devices: { type: "boolean", default: false },
+  output: { type: "string" },
+  "sysfs-root": { type: "string" },
+  "nvml-library": { type: "string" },
   json: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
 } as const;
@@ -42,6 +57,10 @@ export interface DoctorReport {
   readonly machine: Machine;
   /** The runtime, or the sentence that says why it cannot be loaded. */
   readonly onnxruntime: OnnxRuntimeReport | { readonly error: string };
+  readonly meters: {
+    readonly present: readonly Pick<EnergyMeter, "source" | "scope" | "method">[];
+    readonly absent: readonly AbsentMeter[];
+  };
 }
 
 /** Something that keeps models from being served, or that may hurt later. */
@@ -58,9 +77,9 @@ export const doctorCommand: Command = {
 };
 
 async function doctor(argv: readonly string[], io: CommandIo): Promise<number> {
-  let values: { json: boolean; help: boolean };
+  let values: DoctorFlags;
   try {
-    ({ values } = parseArgs({ args: [...argv], options: OPTIONS, strict: true, allowPositionals: false }));
+    values = parseFlags(argv);
   } catch (error) {
     return usageError(io, "doctor", (error instanceof Error ? error.message : String(error)).split(". ")[0] ?? "");
   }
@@ -68,20 +87,53 @@ async function doctor(argv: readonly string[], io: CommandIo): Promise<number> {
     io.stdout(HELP);
     return EXIT_OK;
   }
-  const report: DoctorReport = {
+  const meters = await openMeters({
+    ...(values["sysfs-root"] === undefined ? {} : { sysfsRoot: values["sysfs-root"] }),
+    ...(values["nvml-library"] === undefined ? {} : { nvmlLibrary: values["nvml-library"] }),
+  });
+  try {
+    return values.devices ? await writeDevices(values, meters, io) : await report(values, meters, io);
+  } catch (error) {
+    io.stderr(`error: ${InferenceError.from(error).message}\n`);
+    return EXIT_FAILED;
+  } finally {
+    meters.close();
+  }
+}
+
+interface DoctorFlags extends DevicesFlags {
+  readonly devices: boolean;
+  readonly json: boolean;
+  readonly help: boolean;
+}
+
+function parseFlags(argv: readonly string[]): DoctorFlags {
+  const { values } = parseArgs({ args: [...argv], options: OPTIONS, strict: true, allowPositionals: false });
+  if (values.output !== undefined && !values.devices) {
+    throw new InferenceError("INVALID_ARGUMENT", "--output is where --devices writes: give both");
+  }
+  return values;
+}
+
+async function report({ json }: DoctorFlags, meters: EnergyMeters, io: CommandIo): Promise<number> {
+  const found: DoctorReport = {
     hybridserve: packageVersion(),
     node: process.versions.node,
     machine: describeMachine(),
     onnxruntime: await describeOnnxRuntime().catch((error: unknown) => ({
       error: InferenceError.from(error).message,
     })),
+    meters: {
+      present: meters.present.map(({ source, scope, method }) => ({ source, scope, method })),
+      absent: meters.absent,
+    },
   };
-  const findings = examine(report);
+  const findings = examine(found);
   const ok = findings.every(({ severity }) => severity === "note");
   io.stdout(
-    values.json
-      ? `${JSON.stringify({ formatVersion: FORMAT_VERSION, ok, ...report, findings }, null, 2)}\n`
-      : toText(report, findings),
+    json
+      ? `${JSON.stringify({ formatVersion: FORMAT_VERSION, ok, ...found, findings }, null, 2)}\n`
+      : toText(found, findings),
   );
   return ok ? EXIT_OK : EXIT_FAILED;
 }
@@ -121,7 +173,7 @@ export function examine({ node, machine, onnxruntime }: DoctorReport): Finding[]
 
 /** The report for people. Pure. */
 export function toText(
-  { hybridserve, node, machine, onnxruntime }: DoctorReport,
+  { hybridserve, node, machine, onnxruntime, meters }: DoctorReport,
   findings: readonly Finding[],
 ): string {
   const { openFiles, sharedMemory, coreQuota, memoryLimitBytes } = machine;
@@ -155,6 +207,11 @@ export function toText(
       lines.push(`  ${provider.name.padEnd(16)}${providerText(provider, onnxruntime.packageDirectory)}`);
     }
   }
+  lines.push("", `Energy meters${meters.present.length === 0 ? ": none, energy is not measured here" : ":"}`);
+  for (const { source, scope, method } of meters.present) {
+    lines.push(`  ${source.padEnd(16)}${scope}${method === "counter" ? "" : ", power readings added up"}`);
+  }
+  for (const { source, reason } of meters.absent) lines.push(`  ${source.padEnd(16)}not there: ${reason}`);
   lines.push("");
   for (const { severity, text } of findings) lines.push(`${severity}: ${text}`);
   const isReady = findings.every(({ severity }) => severity === "note");

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { type DoctorReport, doctorCommand, examine, toText } from "../../cli/doctor.ts";
 import type { Machine } from "../../cli/machine.ts";
+import { readDevicesFile } from "../../proto/files/devices-file.ts";
+import { temporaryFiles } from "../support/temporary-files.ts";
 
 const GIB = 2 ** 30;
 const MACHINE: Machine = {
@@ -26,6 +30,13 @@ const REPORT: DoctorReport = {
       { name: "cpu", state: "bundled" },
       { name: "cuda", state: "installed" },
     ],
+  },
+  meters: {
+    present: [
+      { source: "rapl:package-0", scope: "package", method: "counter" },
+      { source: "nvml:GPU-1", scope: "gpu", method: "power-integral" },
+    ],
+    absent: [{ source: "nvml:1", reason: "GPU is lost" }],
   },
 };
 
@@ -62,6 +73,11 @@ Open files        20000
 Execution providers of onnxruntime-node (models run on cpu):
   cpu             bundled
   cuda            installed
+
+Energy meters:
+  rapl:package-0  package
+  nvml:GPU-1      gpu, power readings added up
+  nvml:1          not there: GPU is lost
 
 Ready to serve.
 `,
@@ -118,6 +134,37 @@ Ready to serve.
     assert.equal(report.node, process.versions.node);
     assert.ok(report.machine.cores > 0 && report.machine.memoryBytes > 0);
     assert.ok("providers" in report.onnxruntime && report.onnxruntime.providers.some(({ name }) => name === "cpu"));
+  });
+
+  it("writes a first devices.json of this machine", async (context) => {
+    const topology = "devices/system/cpu/cpu0/topology/thread_siblings_list";
+    const root = await temporaryFiles(context, { [topology]: "0\n" });
+    const output = join(root, "devices.json");
+    const nvml = join(root, "no-library");
+    const { code, stdout, stderr } = await doctor(
+      ...["--devices", "--output", output, "--sysfs-root", root, "--nvml-library", nvml],
+    );
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^Written: .*devices\.json: 1 of class 'core'\. Next: hybridserve profile --devices /);
+    assert.match(
+      stderr,
+      /^note: watts are not known \(null\): this machine's processors have no readable energy meter/,
+    );
+    const { devices, classes } = readDevicesFile(await readFile(output, "utf8"), output);
+    assert.deepEqual(
+      devices.map(({ id, cpus }) => [id, cpus]),
+      [["core-0", "0"]],
+    );
+    assert.equal(classes[0]?.watts, null);
+  });
+
+  it("writes devices only where they were asked for, and says where it cannot", async () => {
+    const alone = await doctor("--output", "devices.json");
+    assert.deepEqual([alone.code, alone.stdout], [2, ""]);
+    assert.match(alone.stderr, /--output is where --devices writes: give both/);
+    const nowhere = await doctor("--devices", "--output", "/nowhere/devices.json", "--sysfs-root", "/nowhere");
+    assert.equal(nowhere.code, 1);
+    assert.match(nowhere.stderr, /error: cannot write the inventory: .*ENOENT/);
   });
 
   it("knows its flags", async () => {
