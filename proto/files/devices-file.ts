@@ -86,6 +86,10 @@ export function readDevicesFile(text: string, file: string): DevicesFile {
     root.get("devices"),
     devices.map((device) => device.id),
   );
+  requireUnique(
+    root.get("devices"),
+    devices.filter(({ ordinal }) => ordinal >= 0).map(({ node, ordinal }) => `cuda:${ordinal}' of node '${node}`),
+  );
   const links = root.optional("links");
   return { classes, devices, links: links === undefined ? DEFAULT_LINKS : readLinks(links) };
 }
@@ -120,7 +124,7 @@ function readDevices(field: JsonField, classes: readonly DeviceClass[]): Device[
   const node = field.optional("node")?.string() ?? "local";
   const failureGroup = field.optional("failureGroup")?.string() ?? node;
   const cpus = field.optional("cpus")?.string() ?? "";
-  if (cpus !== "" && (kind !== "cpu" || !CORE_LIST.test(cpus))) {
+  if (cpus !== "" && (kind !== "cpu" || !isCoreList(cpus))) {
     throw field.get("cpus").error("must be a list of cores such as 0-3,8, on a device of kind cpu");
   }
   const first = kind === "cuda" ? (field.optional("ordinal")?.integer(0, 1023) ?? 0) : -1;
@@ -132,6 +136,15 @@ function readDevices(field: JsonField, classes: readonly DeviceClass[]): Device[
     ...one,
     ordinal: first < 0 ? -1 : first + i,
   }));
+}
+
+/** `3-0` names no core and would bind a process to none. */
+function isCoreList(text: string): boolean {
+  if (!CORE_LIST.test(text)) return false;
+  return text.split(",").every((part) => {
+    const [first, last = first] = part.split("-").map(Number);
+    return Number(first) <= Number(last);
+  });
 }
 
 function readLinks(field: JsonField): Links {

@@ -79,6 +79,11 @@ export interface CutPosition {
   readonly tensors: number;
 }
 
+/** The file's text, as `readProfileFile` reads it. */
+export function profileJson(profile: ProfileFile): string {
+  return `${JSON.stringify({ formatVersion: PROFILE_FORMAT_VERSION, ...profile }, null, 1)}\n`;
+}
+
 /** Reads and checks profile.json; throws INVALID_ARGUMENT naming file and field. */
 export function readProfileFile(text: string, file: string): ProfileFile {
   const root = JsonField.parse(text, file).object(["formatVersion", "createdAt", "runtime", "models"]);
@@ -118,6 +123,12 @@ function readModel(field: JsonField): ModelProfile {
     "graph",
   ]);
   const graph = field.get("graph");
+  const classes = field.get("classes").items().map(readClassProfile);
+  for (const [i, { class: name }] of classes.entries()) {
+    if (classes.findIndex((other) => other.class === name) < i) {
+      throw field.get("classes").error(`names '${name}' twice`);
+    }
+  }
   return {
     name: field.get("name").string(),
     version: field.get("version").string(),
@@ -126,7 +137,7 @@ function readModel(field: JsonField): ModelProfile {
     weightBytes: field.get("weightBytes").integer(0),
     inputBytesPerRow: field.get("inputBytesPerRow").number(0),
     outputBytesPerRow: field.get("outputBytesPerRow").number(0),
-    classes: field.get("classes").items().map(readClassProfile),
+    classes,
     graph: graph.isNull() ? null : readGraph(graph),
   };
 }
