@@ -2,11 +2,12 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { InferenceError } from "../../proto/errors.ts";
-import type { CascadeFile } from "../../proto/files/cascade-file.ts";
+import type { CascadeFile, Gate } from "../../proto/files/cascade-file.ts";
 import { policyHash } from "../../proto/files/policy-hash.ts";
 import { parseCascadeFile } from "../../proto/files/read-cascade-file.ts";
 import { CascadeModel } from "../../scheduler/cascade/cascade-model.ts";
 import { lastLevelOnlyPoint } from "../../scheduler/cascade/policy.ts";
+import { isCascadeReady } from "../../scheduler/cascade/readiness.ts";
 import type { Model } from "../../scheduler/model.ts";
 import { toSignature } from "../config/signature.ts";
 import type { Backend, LoadContext } from "./backend.ts";
@@ -56,7 +57,9 @@ export async function loadCascade(context: LoadContext): Promise<ServedCascade> 
       log.warn(fields, `model '${config.name}': drift: ${text}; its certificates are void from now on`);
     },
   });
-  const served = new ServedCascade({ cascade, file, certificates, operatingPoint, selectable });
+  const isReadyAt = (gates: readonly Gate[]) =>
+    isCascadeReady(gates, onLevelFailure, (level) => models[level]?.isReady !== false);
+  const served = new ServedCascade({ cascade, file, certificates, operatingPoint, selectable, isReadyAt });
   if (context.offline !== true) for (const [point, finding] of certificates) logFinding(context, point, finding);
   if (start === undefined) {
     log.warn(

@@ -1,6 +1,6 @@
 /** A cascade as the server serves it: the scheduler's cascade, and what is known of its certificates. */
 import { InferenceError } from "../../proto/errors.ts";
-import type { CascadeFile } from "../../proto/files/cascade-file.ts";
+import type { CascadeFile, Gate } from "../../proto/files/cascade-file.ts";
 import type { InferenceRequest } from "../../proto/inference.ts";
 import type { Cancellation } from "../../scheduler/cancellation.ts";
 import type { CascadeModel } from "../../scheduler/cascade/cascade-model.ts";
@@ -18,6 +18,8 @@ export interface ServedCascadeOptions {
   readonly operatingPoint: string;
   /** Points that may be chosen while the server runs. */
   readonly selectable: ReadonlySet<string>;
+  /** Whether the levels would answer what these gates ask of them. */
+  readonly isReadyAt: (gates: readonly Gate[]) => boolean;
 }
 
 export class ServedCascade implements Model {
@@ -29,9 +31,10 @@ export class ServedCascade implements Model {
   readonly startPoint: string;
   readonly selectable: ReadonlySet<string>;
   readonly #certificates: ReadonlyMap<string, CertificateFinding>;
+  readonly #isReadyAt: ServedCascadeOptions["isReadyAt"];
   #isChosen = false;
 
-  constructor({ cascade, file, certificates, operatingPoint, selectable }: ServedCascadeOptions) {
+  constructor({ cascade, file, certificates, operatingPoint, selectable, isReadyAt }: ServedCascadeOptions) {
     this.signature = cascade.signature;
     this.statistics = cascade.statistics;
     this.cascade = cascade;
@@ -39,6 +42,13 @@ export class ServedCascade implements Model {
     this.startPoint = operatingPoint;
     this.selectable = selectable;
     this.#certificates = certificates;
+    this.#isReadyAt = isReadyAt;
+  }
+
+  /** As the levels that its operating point asks. */
+  get isReady(): boolean {
+    const point = this.file.operatingPoints.find(({ name }) => name === this.operatingPoint);
+    return this.#isReadyAt(point?.gates ?? []);
   }
 
   /** As the load found them; a drift alarm makes every one void. */

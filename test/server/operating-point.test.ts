@@ -40,6 +40,7 @@ function setUp() {
     ]),
     operatingPoint: "AP",
     selectable,
+    isReadyAt: () => true,
   });
   const logged: unknown[] = [];
   const log = { info: (fields: object) => logged.push(fields), warn: () => undefined, error: () => undefined };

@@ -129,6 +129,31 @@ describe("cascade backend", () => {
     );
   });
 
+  it("is as ready as the levels that its point asks, by on_level_failure", async (test) => {
+    const consent = `${CONFIG} ${parameter("operating_point", "AP")}`;
+    for (const [config, ready] of [
+      [consent, [true, false, false]],
+      [`${consent} ${parameter("on_level_failure", "degrade")}`, [true, false, true]],
+    ] as const) {
+      const { context } = await setUp(test, { json: cascadeJson(), config });
+      const levels = new Map<string, object>();
+      const { lookup } = context;
+      const model = await load({
+        ...context,
+        lookup: (name, version) => {
+          const level = lookup(name, version);
+          levels.set(name, level);
+          return level;
+        },
+      });
+      const states = ["nothing", "small", "giant"].map((down) => {
+        for (const [name, level] of levels) Object.assign(level, { isReady: name !== down });
+        return model.isReady;
+      });
+      assert.deepEqual(states, ready);
+    }
+  });
+
   it("needs that consent, in the configuration or by flag", async (test) => {
     const refused = await setUp(test, { json: cascadeJson() });
     await assert.rejects(

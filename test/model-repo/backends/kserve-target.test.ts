@@ -227,9 +227,10 @@ describe("a remote that comes back", () => {
       kinds.map((_, i) => (i % 2 === 0 ? "left out" : "taken back")),
     );
     assert.ok(changes.every((change) => change.kind !== "left out" || !change.isReady));
-    while (made.breakers[0]?.state === 0) await ask();
+    const state = () => made.breakers[0]?.state;
+    while (state() === 0) await ask();
     endpoint.failure = undefined;
-    while (made.breakers[0]?.state !== 0) await clock.advance(10);
+    while (state() !== 0) await clock.advance(10);
     const backMs = clock.now();
     while (!made.isReady) await clock.advance(10);
     assert.ok(clock.now() - backMs >= READY_AFTER_MS - 10 && clock.now() - backMs <= READY_AFTER_MS + 10);
