@@ -6,8 +6,9 @@ import { BatchCancellation } from "./batch-cancellation.ts";
 import { type BatchPolicy, decide, type QueuedRequest } from "./batcher.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { Clock } from "./clock.ts";
-import type { ExecutedBatch, ModelInstance } from "./instance.ts";
+import type { ExecutedBatch, InstanceReport, ModelInstance } from "./instance.ts";
 import { InstancePool, type PooledInstance } from "./instance-pool.ts";
+import { afterLoss, type Fingerprint, InstanceLostError, PoisonMemory, poisonError } from "./lost-batch.ts";
 import type { Model, ModelResponse } from "./model.ts";
 import { Queue, type QueuePlace } from "./queue.ts";
 import { checkRoom, type QueuePolicy, queueTimeoutMs, stopping } from "./queue-policy.ts";
@@ -25,11 +26,17 @@ export interface BatchedModelOptions {
   readonly batching: BatchPolicy | null;
   readonly queuePolicy: QueuePolicy;
   readonly clock: Clock;
+  /** Tells requests that end instances when they come again; absent: they are not remembered. */
+  readonly fingerprint?: Fingerprint;
 }
 
 /** One request on its way through the queue and an instance. */
 interface Entry extends QueuedRequest {
   readonly request: InferenceRequest;
+  /** Unique for a request that runs alone. */
+  batchKey: string;
+  /** Batches of this request whose instance ended while it ran them. */
+  losses: number;
   /** When it is rejected if it still waits; Infinity: never. */
   readonly expiresMs: number;
   /** When its caller stops waiting; Infinity: never. */
@@ -58,6 +65,9 @@ export class BatchedModel implements Model {
   readonly #order: ResponseOrder | undefined;
   /** Whether requests of this model can differ in what keeps them out of one batch. */
   readonly #hasBatchKeys: boolean;
+  readonly #poison: PoisonMemory | undefined;
+  /** Requests that were put into batches of their own. */
+  #alone = 0;
   #nextExpiryMs = Number.POSITIVE_INFINITY;
   #dispatchIsDue = false;
   /** Batches sent to instances and not answered yet. */
@@ -73,7 +83,14 @@ export class BatchedModel implements Model {
     this.#pool = new InstancePool(options.instances);
     this.#wakeUp = new WakeUp(options.clock, () => this.#dispatch());
     this.#order = options.batching?.preserveOrdering === true ? new ResponseOrder() : undefined;
+    this.#poison = options.fingerprint === undefined ? undefined : new PoisonMemory(options.fingerprint);
+    this.#pool.onOutageChange(() => this.#dispatch());
     this.#hasBatchKeys = options.signature.inputs.some((spec) => spec.optional === true || spec.dims.includes(-1));
+  }
+
+  /** State of every instance that can be lost. */
+  get instanceReports(): readonly InstanceReport[] {
+    return this.#pool.reports;
   }
 
   infer(request: InferenceRequest, cancellation?: Cancellation): Promise<ModelResponse> {
@@ -85,6 +102,7 @@ export class BatchedModel implements Model {
         rows: Math.max(1, rows),
         enqueuedMs,
         batchKey: this.#batchKey(request, rows),
+        losses: 0,
         expiresMs: enqueuedMs + queueTimeoutMs(this.#queuePolicy, request),
         deliver: this.#order?.enter() ?? deliverAtOnce,
         resolve,
@@ -116,10 +134,11 @@ export class BatchedModel implements Model {
       reason = "CANCELED";
       if (cancellation?.reason !== undefined) throw cancellation.reason;
       reason = "REJECTED";
+      this.#poison?.check(request, nowMs);
       checkRoom(this.#queuePolicy, this.#queue.size, request);
       return rows;
     } catch (error) {
-      this.statistics.recordFailure(reason, this.#clock.now() - nowMs);
+      if (isCounted(request)) this.statistics.recordFailure(reason, this.#clock.now() - nowMs);
       throw error;
     }
   }
@@ -160,10 +179,20 @@ export class BatchedModel implements Model {
       if (decision.kind === "wait") this.#wakeUp.schedule(decision.untilMs);
       if (decision.kind !== "dispatch") break;
       const slot = this.#pool.take();
-      if (slot === undefined) break;
+      if (slot === undefined) {
+        this.#refuseWhereAllAreDown();
+        break;
+      }
       void this.#run(slot, this.#take(decision.count), nowMs);
     }
     this.#wakeUp.schedule(this.#nextExpiryMs);
+  }
+
+  /** Nothing waits for instances that ended too often. */
+  #refuseWhereAllAreDown(): void {
+    const reason = this.#pool.downReason;
+    if (reason === undefined) return;
+    for (const entry of [...this.#queue]) this.#fail(entry, reason, "BACKEND");
   }
 
   #take(count: number): Entry[] {
@@ -199,7 +228,8 @@ export class BatchedModel implements Model {
     } catch (error) {
       slot.failuresInARow++;
       for (const entry of entries) entry.batch = undefined; // it has ended: nothing to cancel
-      for (const entry of entries) this.#fail(entry, InferenceError.from(error), "BACKEND");
+      if (error instanceof InstanceLostError) this.#afterLoss(entries, error);
+      else for (const entry of entries) this.#fail(entry, InferenceError.from(error), "BACKEND");
     }
     slot.busyMs += this.#clock.now() - startedMs;
     this.#running--;
@@ -207,12 +237,34 @@ export class BatchedModel implements Model {
     if (this.#isDrained()) this.#onDrained?.();
   }
 
+  /** Requests of a batch whose instance ended go back to the front of the queue, or fail. */
+  #afterLoss(entries: readonly Entry[], error: InstanceLostError): void {
+    const nowMs = this.#clock.now();
+    for (const entry of entries.toReversed()) {
+      if (entry.finished) continue;
+      entry.losses++;
+      const verdict = afterLoss(entry.losses, entry.deadlineMs, nowMs);
+      if (verdict === "poison") this.#poison?.remember(entry.request, nowMs);
+      if (verdict === "poison" || verdict === "fail") {
+        this.#fail(entry, verdict === "poison" ? poisonError(this.signature.name, error) : error, "BACKEND");
+        continue;
+      }
+      if (verdict === "rerunAlone") entry.batchKey = `alone:${this.#alone++}`;
+      entry.place = this.#queue.unshift(entry);
+      this.statistics.pendingRequestCount++;
+      if (entry.expiresMs < this.#nextExpiryMs) this.#nextExpiryMs = entry.expiresMs;
+    }
+    this.#dispatch();
+  }
+
   #answer(entries: readonly Entry[], batch: ExecutedBatch, startedMs: number, startedEpochMs: number): void {
     const { name, version } = this.signature;
     const endedMs = this.#clock.now();
     let rows = 0;
     for (const entry of entries) rows += entry.rows;
-    this.statistics.recordExecution(rows, batch.timing, startedEpochMs);
+    if (entries.some(({ request }) => isCounted(request))) {
+      this.statistics.recordExecution(rows, batch.timing, startedEpochMs);
+    }
     entries.forEach((entry, i) => {
       if (entry.finished) return;
       entry.finished = true;
@@ -224,7 +276,14 @@ export class BatchedModel implements Model {
         outputs: requested(entry.request, batch.outputs[i] ?? []),
         timing: batch.timing,
       };
-      this.statistics.recordSuccess(entry.rows, endedMs - entry.enqueuedMs, startedMs - entry.enqueuedMs, batch.timing);
+      if (isCounted(entry.request)) {
+        this.statistics.recordSuccess(
+          entry.rows,
+          endedMs - entry.enqueuedMs,
+          startedMs - entry.enqueuedMs,
+          batch.timing,
+        );
+      }
       entry.deliver(() => entry.resolve(response));
     });
   }
@@ -239,7 +298,7 @@ export class BatchedModel implements Model {
       this.statistics.pendingRequestCount--;
     }
     entry.batch?.leave(error);
-    this.statistics.recordFailure(reason, this.#clock.now() - entry.enqueuedMs);
+    if (isCounted(entry.request)) this.statistics.recordFailure(reason, this.#clock.now() - entry.enqueuedMs);
     entry.deliver(() => entry.reject(error));
     if (this.#isDrained()) this.#onDrained?.();
   }
@@ -274,6 +333,10 @@ const SINGLE = { kind: "dispatch", count: 1 } as const;
 
 function deliverAtOnce(outcome: () => void): void {
   outcome();
+}
+
+function isCounted({ isProbe }: InferenceRequest): boolean {
+  return isProbe !== true;
 }
 
 /** The outputs a request asked for, in the model's order. */

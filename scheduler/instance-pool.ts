@@ -1,5 +1,6 @@
 /** The instances of a model and which of them are free. */
-import type { ModelInstance } from "./instance.ts";
+import type { InferenceError } from "../proto/errors.ts";
+import type { InstanceReport, ModelInstance } from "./instance.ts";
 
 /** An instance with its history, by which the next batch chooses. */
 export interface PooledInstance {
@@ -11,20 +12,43 @@ export interface PooledInstance {
 export class InstancePool {
   readonly all: readonly PooledInstance[];
   readonly #idle: Set<PooledInstance>;
+  readonly #onOutageChange: (() => void)[] = [];
 
   constructor(instances: readonly ModelInstance[]) {
     this.all = instances.map((instance) => ({ instance, busyMs: 0, failuresInARow: 0 }));
     this.#idle = new Set(this.all);
+    for (const instance of instances) {
+      instance.onOutageChange?.(() => {
+        for (const callback of this.#onOutageChange) callback();
+      });
+    }
   }
 
   get idleCount(): number {
     return this.#idle.size;
   }
 
-  /** Takes the free instance that failed least recently and worked least; undefined: all are busy. */
+  /** State of every instance that can be lost. */
+  get reports(): readonly InstanceReport[] {
+    return this.all.flatMap(({ instance }) => instance.report ?? []);
+  }
+
+  /** Why there is no use in waiting for an instance: all of them ended too often. */
+  get downReason(): InferenceError | undefined {
+    const isDown = this.all.every(({ instance }) => instance.outage?.isDown === true);
+    return isDown ? this.all[0]?.instance.outage?.reason : undefined;
+  }
+
+  /** Calls back whenever an instance is lost, given up or back. */
+  onOutageChange(callback: () => void): void {
+    this.#onOutageChange.push(callback);
+  }
+
+  /** Takes the free instance that failed least recently and worked least; undefined: all are busy or out. */
   take(): PooledInstance | undefined {
     let best: PooledInstance | undefined;
     for (const slot of this.#idle) {
+      if (slot.instance.outage !== undefined) continue;
       if (
         best === undefined ||
         slot.failuresInARow < best.failuresInARow ||

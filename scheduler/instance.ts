@@ -1,4 +1,5 @@
 /** Where a batch runs: the contract between the schedulers and everything that executes a model. */
+import type { InferenceError } from "../proto/errors.ts";
 import type { InferenceRequest } from "../proto/inference.ts";
 import type { Tensor } from "../proto/tensor.ts";
 import type { Cancellation } from "./cancellation.ts";
@@ -14,6 +15,30 @@ export interface ExecutedBatch {
   /** Outputs of each request, in the order of the requests; at least those the request asked for. */
   readonly outputs: readonly (readonly Tensor[])[];
   readonly timing: ExecutionTiming;
+}
+
+/** Why an instance takes no batches for now. */
+export interface Outage {
+  /** It ended too often: its next start is far away. Otherwise it is back soon, and batches wait for it. */
+  readonly isDown: boolean;
+  readonly reason: InferenceError;
+}
+
+/** One instance as metrics see it; counters since it was loaded. */
+export interface InstanceReport {
+  readonly name: string;
+  readonly isolation: "thread" | "process";
+  /** `cpu` or `cuda:N`. */
+  readonly device: string;
+  readonly state: "ready" | "restarting" | "down";
+  /** How often it ended without being asked to, hangs and failed starts included. */
+  readonly crashes: number;
+  /** Runs that took too long and were stopped. */
+  readonly hangs: number;
+  /** How often a new one took its place. */
+  readonly restarts: number;
+  /** Of a child process that is alive. */
+  readonly pid?: number | undefined;
 }
 
 /**
@@ -36,4 +61,9 @@ export interface ModelInstance {
   ): Promise<ExecutedBatch>;
   /** Waits for the run in flight, then frees everything. Idempotent. */
   close(): Promise<void>;
+  /** Set while the instance takes no batches; absent on instances that cannot be lost. */
+  readonly outage?: Outage | undefined;
+  /** The one who sends batches is told whenever `outage` changes. */
+  onOutageChange?(callback: () => void): void;
+  readonly report?: InstanceReport;
 }

@@ -27,6 +27,16 @@ export class Queue<T> implements Iterable<T> {
     return node;
   }
 
+  /** Puts a value before the oldest. */
+  unshift(value: T): QueuePlace<T> {
+    const node: Node<T> = { value, previous: undefined, next: this.#head };
+    if (this.#head === undefined) this.#tail = node;
+    else this.#head.previous = node;
+    this.#head = node;
+    this.#size++;
+    return node;
+  }
+
   /** Takes the oldest value out. */
   shift(): T | undefined {
     const head = this.#head;

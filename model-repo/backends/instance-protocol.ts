@@ -1,6 +1,6 @@
 /**
  * What the server and a model instance say to each other; docs/instance-protocol.md is the same in words. Messages are
- * flat and hold plain values and transferable buffers only, so that a child process or another language can speak them.
+ * flat and hold plain values and buffers only, so that a thread, a child process and another language can speak them.
  */
 import type { DataType } from "../../proto/datatypes.ts";
 import type { ErrorCode } from "../../proto/errors.ts";
@@ -19,6 +19,9 @@ export interface LoadMessage {
   readonly settings: SessionSettings;
 }
 
+/** What a session runs on. */
+export type Device = "cpu" | `cuda:${number}`;
+
 /** How a runtime session is opened. */
 export interface SessionSettings {
   readonly intraOpThreads: number;
@@ -27,6 +30,8 @@ export interface SessionSettings {
   readonly graphOptimizationLevel: "disabled" | "basic" | "extended" | "all";
   readonly enableMemArena: boolean;
   readonly enableMemPattern: boolean;
+  /** `cpu`, the default, or `cuda:N`: the Nth GPU through the CUDA provider. */
+  readonly device?: Device;
   /** Further runtime settings by their dotted names, e.g. `session.intra_op.allow_spinning`. */
   readonly extra: Readonly<Record<string, string>>;
 }

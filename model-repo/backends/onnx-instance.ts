@@ -1,70 +1,114 @@
-/** A model instance that runs ONNX in a thread of its own; a thread that dies is replaced. */
+/** A model instance that runs ONNX in a thread or process of its own; one that dies or hangs is replaced. */
 import { InferenceError } from "../../proto/errors.ts";
 import type { InferenceRequest } from "../../proto/inference.ts";
 import type { Clock } from "../../scheduler/clock.ts";
-import type { ExecutedBatch, ModelInstance } from "../../scheduler/instance.ts";
+import type { ExecutedBatch, InstanceReport, ModelInstance, Outage } from "../../scheduler/instance.ts";
 import type { Log } from "../log.ts";
-import { type BoundTensor, gatherBatch, scatterBatch } from "./batch-memory.ts";
-import type { LoadedMessage, SessionSettings } from "./instance-protocol.ts";
-import { InstanceThread } from "./instance-thread.ts";
+import { type BoundTensor, type GatheredBatch, gatherBatch, scatterBatch } from "./batch-memory.ts";
+import { InstanceLink, type InstanceTransport, type TransportEvents } from "./instance-link.ts";
+import { openProcess } from "./instance-process.ts";
+import type { LoadedMessage, RanMessage, SessionSettings } from "./instance-protocol.ts";
+import { afterCrash, afterRun, NO_CRASHES } from "./instance-restart.ts";
+import { openThread } from "./instance-thread.ts";
+import type { ProcessLimits } from "./process-command.ts";
+import { RunTimes, runLimitMs } from "./run-limit.ts";
+
+/** Where an instance runs. A process can be stopped, pinned and limited; a thread hands tensors over without a copy. */
+export type InstancePlacement = { readonly isolation: "thread" } | ProcessPlacement;
+
+export interface ProcessPlacement extends ProcessLimits {
+  readonly isolation: "process";
+  /** A run that takes longer is stopped, whatever runs took before; absent: one minute. */
+  readonly runLimitMs?: number | undefined;
+}
 
 export interface OnnxInstanceOptions {
   readonly name: string;
   readonly model: string;
   readonly modelPath: string;
   readonly settings: SessionSettings;
+  /** Absent: a thread. */
+  readonly placement?: InstancePlacement;
   /** Whether the first dimension is the batch. */
   readonly batches: boolean;
   readonly inputs: readonly BoundTensor[];
   readonly outputs: readonly BoundTensor[];
   readonly clock: Clock;
   readonly log: Log;
-  /** Another main file for the thread; tests pass one that misbehaves. */
-  readonly workerUrl?: URL;
+  /** Another main file for the thread or process; tests pass one that misbehaves. */
+  readonly mainFile?: URL;
+  /** 0 to below 1, for the jitter of restarts. */
+  readonly random?: () => number;
 }
 
-/** Wait before a dead thread is replaced: doubles with every death up to the longest, back to the first after a run. */
-const FIRST_RESTART_MS = 200;
-const LONGEST_RESTART_MS = 30_000;
+const THREAD: InstancePlacement = { isolation: "thread" };
+const LONGEST_RUN_MS = 60_000;
+/** A replacement may take this many times as long to load as the first one did, and always the shortest limit. */
+const LOAD_TIMES = 10;
+const SHORTEST_LOAD_LIMIT_MS = 60_000;
 
 export class OnnxInstance implements ModelInstance {
   readonly name: string;
   readonly #options: OnnxInstanceOptions;
   readonly #allOutputs: readonly string[];
-  #thread: InstanceThread | undefined;
-  #death: InferenceError | undefined;
-  #restartMs = FIRST_RESTART_MS;
+  readonly #placement: InstancePlacement;
+  readonly #runTimes = new RunTimes();
+  #link: InstanceLink | undefined;
+  #outage: Outage | undefined;
+  #onOutageChange: () => void = () => undefined;
+  #history = NO_CRASHES;
+  readonly #counts = { crashes: 0, hangs: 0, restarts: 0 };
+  #loadMs: number | undefined;
   #cancelRestart: (() => void) | undefined;
   #restarting: Promise<void> = Promise.resolve();
   #closed: Promise<void> | undefined;
-  /** The last batch's buffer, returned by the thread: large allocations cost more than the copy into them. */
+  /** The last batch's buffer, returned by the instance: large allocations cost more than the copy into them. */
   #spare: ArrayBuffer | undefined;
 
   private constructor(options: OnnxInstanceOptions) {
     this.name = options.name;
     this.#options = options;
+    this.#placement = options.placement ?? THREAD;
     this.#allOutputs = options.outputs.map((output) => output.name);
   }
 
-  /** Starts the thread and loads the model in it; rejects with the runtime's reason. */
+  /** Starts the thread or process and loads the model in it; rejects with the runtime's reason. */
   static async start(options: OnnxInstanceOptions): Promise<OnnxInstance> {
     const instance = new OnnxInstance(options);
-    await instance.#startThread();
+    await instance.#start();
     return instance;
   }
 
+  get outage(): Outage | undefined {
+    return this.#outage;
+  }
+
+  get report(): InstanceReport {
+    const state = this.#outage === undefined ? "ready" : this.#outage.isDown ? "down" : "restarting";
+    const device = this.#options.settings.device ?? "cpu";
+    const { isolation } = this.#placement;
+    return { name: this.name, isolation, device, state, ...this.#counts, pid: this.#link?.pid };
+  }
+
+  onOutageChange(callback: () => void): void {
+    this.#onOutageChange = callback;
+  }
+
   async execute(requests: readonly InferenceRequest[]): Promise<ExecutedBatch> {
-    const thread = this.#thread;
-    if (thread === undefined) throw this.#death ?? new InferenceError("UNAVAILABLE", `${this.#label()} is closed`);
+    const link = this.#link;
+    if (link === undefined)
+      throw this.#outage?.reason ?? new InferenceError("UNAVAILABLE", `${this.#label()} is closed`);
     const { model, inputs, batches, clock } = this.#options;
     const startedMs = clock.now();
     const batch = gatherBatch(requests, inputs, batches, this.#spare);
     this.#spare = undefined;
     const names = this.#neededOutputs(requests);
     const gatheredMs = clock.now();
-    const ran = await thread.run(batch.buffer, batch.places, names);
+    const ran = await (this.#placement.isolation === "process"
+      ? this.#runWatched(link, this.#placement, batch, names)
+      : link.run(batch.buffer, batch.places, names));
     this.#spare = ran.buffer;
-    this.#restartMs = FIRST_RESTART_MS;
+    this.#history = afterRun(this.#history);
     const wanted = names === this.#allOutputs ? this.#options.outputs : this.#outputsNamed(names);
     const outputs = scatterBatch(model, requests.length, batch.rows, wanted, ran.outputs);
     const computeInputMs = gatheredMs - startedMs + ran.inputMs;
@@ -80,8 +124,8 @@ export class OnnxInstance implements ModelInstance {
   async #close(): Promise<void> {
     this.#cancelRestart?.();
     await this.#restarting;
-    await this.#thread?.close();
-    this.#thread = undefined;
+    await this.#link?.close();
+    this.#link = undefined;
     this.#spare = undefined;
   }
 
@@ -99,34 +143,104 @@ export class OnnxInstance implements ModelInstance {
     return this.#options.outputs.filter((output) => names.includes(output.name));
   }
 
-  async #startThread(): Promise<void> {
-    const { workerUrl, modelPath, settings } = this.#options;
-    const { thread, loaded } = await InstanceThread.start({
+  /** Runs one batch in a process, which is stopped where it takes far too long: nothing else ends a hung native call. */
+  async #runWatched(
+    link: InstanceLink,
+    placement: ProcessPlacement,
+    { buffer, places }: GatheredBatch,
+    names: readonly string[],
+  ): Promise<RanMessage> {
+    const { clock } = this.#options;
+    const inputBytes = places.reduce((sum, place) => sum + place.byteLength, 0);
+    const limitMs = runLimitMs(this.#runTimes.statistics, inputBytes, placement.runLimitMs ?? LONGEST_RUN_MS);
+    const startedMs = clock.now();
+    let isOpen = true;
+    const cancelLimit = clock.at(startedMs + limitMs, () => {
+      // The answer may lie unread where it was this process that stood still.
+      clock.soon(() => {
+        if (isOpen) this.#stopHung(link, limitMs);
+      });
+    });
+    try {
+      const ran = await link.run(buffer, places, names);
+      this.#runTimes.add(clock.now() - startedMs, inputBytes);
+      return ran;
+    } finally {
+      isOpen = false;
+      cancelLimit();
+    }
+  }
+
+  #stopHung(link: InstanceLink, limitMs: number): void {
+    this.#counts.hangs++;
+    link.abort(
+      new InferenceError(
+        "INTERNAL",
+        `${this.#label()} did not answer within ${Math.round(limitMs)} ms, many times what its runs took, and was ` +
+          "stopped; where runs take that long, raise the model's parameter 'run_time_limit_ms'",
+      ),
+    );
+  }
+
+  async #start(): Promise<void> {
+    const { clock, modelPath, settings } = this.#options;
+    const startedMs = clock.now();
+    const { link, loaded } = await InstanceLink.start({
       label: this.#label(),
-      workerUrl: workerUrl ?? onnxWorkerUrl(),
       modelPath,
       settings,
+      clock,
+      open: (events) => this.#open(events),
+      loadLimitMs: this.#loadMs === undefined ? undefined : Math.max(SHORTEST_LOAD_LIMIT_MS, LOAD_TIMES * this.#loadMs),
       onDeath: (reason) => this.#restartAfter(reason),
     });
     const mismatch = this.#mismatch(loaded);
     if (mismatch !== undefined) {
-      await thread.close();
+      await link.close();
       throw mismatch;
     }
-    this.#thread = thread;
-    this.#death = undefined;
+    this.#loadMs ??= clock.now() - startedMs;
+    this.#link = link;
+  }
+
+  #open(events: TransportEvents): InstanceTransport {
+    const { mainFile, log } = this.#options;
+    if (this.#placement.isolation === "thread") return openThread(mainFile ?? besideThis("onnx-worker"), events);
+    return openProcess(
+      { mainFile: mainFile ?? besideThis("onnx-child"), limits: this.#placement, name: this.name, log },
+      events,
+    );
   }
 
   #restartAfter(reason: InferenceError): void {
-    const { clock, log } = this.#options;
-    this.#thread = undefined;
-    this.#death = reason;
+    const { clock, log, random = Math.random } = this.#options;
+    this.#link = undefined;
+    this.#spare = undefined;
+    this.#counts.crashes++;
+    const { history, delayMs, isDown } = afterCrash(this.#history, clock.now(), random());
+    this.#history = history;
+    this.#setOutage({ isDown, reason: outageError(reason, delayMs, isDown) });
     if (this.#closed !== undefined) return;
-    log.error({ instance: this.name, restartMs: this.#restartMs }, `${reason.message}; it is started again`);
-    this.#cancelRestart = clock.at(clock.now() + this.#restartMs, () => {
-      this.#restarting = this.#startThread().catch((error: unknown) => this.#restartAfter(InferenceError.from(error)));
+    log.error({ instance: this.name, restartMs: Math.round(delayMs) }, `${reason.message}; it is started again`);
+    this.#cancelRestart = clock.at(clock.now() + delayMs, () => {
+      this.#restarting = this.#restart();
     });
-    this.#restartMs = Math.min(LONGEST_RESTART_MS, this.#restartMs * 2);
+  }
+
+  async #restart(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      this.#restartAfter(InferenceError.from(error));
+      return;
+    }
+    this.#counts.restarts++;
+    this.#setOutage(undefined);
+  }
+
+  #setOutage(outage: Outage | undefined): void {
+    this.#outage = outage;
+    this.#onOutageChange();
   }
 
   /** What the model file declares otherwise than the configuration; shapes are checked when the model is loaded. */
@@ -149,7 +263,13 @@ export class OnnxInstance implements ModelInstance {
   }
 }
 
-/** The thread's main file beside this one: TypeScript in a checkout, JavaScript in the built package. */
-function onnxWorkerUrl(): URL {
-  return new URL(import.meta.url.endsWith(".ts") ? "./onnx-worker.ts" : "./onnx-worker.js", import.meta.url);
+/** What a request hears that meets no instance. */
+function outageError({ message }: InferenceError, delayMs: number, isDown: boolean): InferenceError {
+  const next = `it is started again in ${(delayMs / 1000).toFixed(1)} s`;
+  return new InferenceError("UNAVAILABLE", isDown ? `${message}; it ended too often, ${next}` : `${message}; ${next}`);
+}
+
+/** A main file beside this one: TypeScript in a checkout, JavaScript in the built package. */
+function besideThis(name: string): URL {
+  return new URL(`./${name}${import.meta.url.endsWith(".ts") ? ".ts" : ".js"}`, import.meta.url);
 }

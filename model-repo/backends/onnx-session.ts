@@ -1,4 +1,4 @@
-/** One onnxruntime session and the way from raw bytes to its tensors and back. Runs inside an instance's own thread. */
+/** One onnxruntime session and the way from raw bytes to its tensors and back. Runs inside an instance's own thread or process. */
 import type { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { type DataType, ELEMENT_BYTES } from "../../proto/datatypes.ts";
 import { InferenceError } from "../../proto/errors.ts";
@@ -42,7 +42,7 @@ export class OnnxSession {
     let session: InferenceSession;
     try {
       session = await runtime.InferenceSession.create(modelPath, {
-        executionProviders: ["cpu"],
+        executionProviders: [executionProvider(settings.device)],
         intraOpNumThreads: settings.intraOpThreads,
         interOpNumThreads: settings.interOpThreads,
         executionMode: settings.executionMode,
@@ -89,6 +89,11 @@ export class OnnxSession {
     const { type, elements } = NUMERIC[datatype];
     return new this.#runtime.Tensor(type, new elements(buffer, byteOffset, byteLength / ELEMENT_BYTES[datatype]), dims);
   }
+}
+
+/** The provider of a device. With CUDA, nodes that it cannot run stay on the CPU; a missing library fails the load. */
+function executionProvider(device: SessionSettings["device"] = "cpu"): InferenceSession.ExecutionProviderConfig {
+  return device === "cpu" ? "cpu" : { name: "cuda", deviceId: Number(device.slice("cuda:".length)) };
 }
 
 /** Warnings about a model's graph are not the operator's; what fails a load or a run is in the error. */

@@ -2,7 +2,7 @@
 import type { InferenceRequest } from "../../proto/inference.ts";
 import type { Cancellation } from "../cancellation.ts";
 import type { Clock } from "../clock.ts";
-import type { ExecutedBatch, ModelInstance } from "../instance.ts";
+import type { ExecutedBatch, InstanceReport, ModelInstance } from "../instance.ts";
 import { InstancePool, type PooledInstance } from "../instance-pool.ts";
 import { Semaphore } from "../semaphore.ts";
 
@@ -19,6 +19,8 @@ export class StagePool {
   readonly #free: Semaphore;
   readonly #room: Semaphore;
   readonly #clock: Clock;
+  /** Batches that wait for a copy that is being replaced, oldest first. */
+  readonly #waiting: { resolve: (slot: PooledInstance) => void; reject: (reason: Error) => void }[] = [];
   #executionCount = 0;
   #busyMs = 0;
 
@@ -28,6 +30,11 @@ export class StagePool {
     this.#free = new Semaphore(instances.length);
     this.#room = new Semaphore(2 * instances.length);
     this.#clock = clock;
+    this.#pool.onOutageChange(() => this.#serveWaiting());
+  }
+
+  get reports(): readonly InstanceReport[] {
+    return this.#pool.reports;
   }
 
   get counters(): StageCounters {
@@ -50,8 +57,7 @@ export class StagePool {
     cancellation: Cancellation | undefined,
   ): Promise<{ readonly batch: ExecutedBatch; readonly giveBack: () => void }> {
     await this.#free.acquire();
-    // The semaphore counts the free copies, so that there is one.
-    const slot = this.#pool.take() as PooledInstance;
+    const slot = await this.#take();
     const startedMs = this.#clock.now();
     const giveBack = () => {
       this.#pool.giveBack(slot);
@@ -71,6 +77,33 @@ export class StagePool {
       slot.busyMs += ms;
       this.#busyMs += ms;
       this.#executionCount++;
+    }
+  }
+
+  /** The semaphore counts the free copies, so that there is one, though it may be out; the semaphore is released on failure. */
+  async #take(): Promise<PooledInstance> {
+    const slot = this.#pool.take();
+    if (slot !== undefined) return slot;
+    try {
+      return await new Promise<PooledInstance>((resolve, reject) => {
+        this.#waiting.push({ resolve, reject });
+        this.#serveWaiting();
+      });
+    } catch (error) {
+      this.#free.release();
+      throw error;
+    }
+  }
+
+  #serveWaiting(): void {
+    const reason = this.#pool.downReason;
+    while (this.#waiting.length > 0) {
+      const slot = this.#pool.take();
+      if (slot === undefined && reason === undefined) return;
+      const next = this.#waiting.shift();
+      if (slot === undefined)
+        next?.reject(reason as Error); // checked above
+      else next?.resolve(slot);
     }
   }
 

@@ -1,0 +1,91 @@
+/** Messages to an instance in a child process, over a socket pair that carries tensors as they are. */
+import { spawn } from "node:child_process";
+import type { Duplex, Readable } from "node:stream";
+import { fileURLToPath } from "node:url";
+import { InferenceError } from "../../proto/errors.ts";
+import type { Log } from "../log.ts";
+import { SOCKET_FD } from "./child-end.ts";
+import type { InstanceTransport, TransportEvents } from "./instance-link.ts";
+import { logLines } from "./log-lines.ts";
+import { findProgram, limitedCommand, type ProcessLimits } from "./process-command.ts";
+import { describeEnd, explainMemory } from "./process-end.ts";
+import { ReplyReader, requestFrame } from "./process-frames.ts";
+
+export interface ProcessOptions {
+  /** Main file that speaks docs/instance-protocol.md on the socket. */
+  readonly mainFile: URL;
+  readonly limits: ProcessLimits;
+  /** The instance's name, for its lines in the log. */
+  readonly name: string;
+  readonly log: Log;
+}
+
+/** Variables of the server that would change how the child starts. */
+const NOT_INHERITED = ["NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_TEST_CONTEXT"];
+
+/** Starts a child process; throws UNAVAILABLE where its limits cannot be set on this machine. */
+export function openProcess(options: ProcessOptions, events: TransportEvents): InstanceTransport {
+  const { mainFile, limits, name, log } = options;
+  const plain = { file: process.execPath, args: [fileURLToPath(mainFile)] };
+  const { file, args } = limitedCommand(plain, limits, findProgram);
+  const child = spawn(file, [...args], {
+    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    env: Object.fromEntries(Object.entries(process.env).filter(([key]) => !NOT_INHERITED.includes(key))),
+    // A group of its own: Ctrl-C at the terminal reaches the server, which drains first.
+    detached: true,
+  });
+  const socket = child.stdio[SOCKET_FD] as Duplex; // "pipe" makes all three sockets
+  const fields = { instance: name };
+  const buffers = new Map<number, ArrayBuffer>();
+  let problem: unknown;
+  const fail = (error: unknown): void => {
+    problem ??= error;
+    child.kill("SIGKILL");
+  };
+  const reader = new ReplyReader((received) => {
+    const failed = received.type === "loadFailed" || received.type === "runFailed";
+    const reply = failed ? { ...received, message: explainMemory(received.message, limits) } : received;
+    if (reply.type !== "ran" && reply.type !== "runFailed") return events.onReply(reply);
+    const buffer = buffers.get(reply.id);
+    if (buffer === undefined)
+      return fail(new InferenceError("INTERNAL", `it answered run ${reply.id}, which is not open`));
+    buffers.delete(reply.id);
+    events.onReply({ ...reply, buffer });
+  });
+  socket.on("data", (chunk: Buffer) => {
+    try {
+      reader.push(chunk);
+    } catch (error) {
+      fail(error);
+    }
+  });
+  // The socket breaks because the process ends, whose own event says how.
+  socket.on("error", (error) => log.warn(fields, `socket of the instance's process: ${error.message}`));
+  logLines(child.stdio[1] as Readable, (line) => log.info(fields, line));
+  const errors = logLines(child.stdio[2] as Readable, (line) => log.warn(fields, line));
+  const ended = new Promise<void>((resolve) => {
+    child.once("error", (error) => {
+      problem ??= error;
+      if (child.pid === undefined) end();
+    });
+    child.once("close", end);
+    function end(): void {
+      buffers.clear();
+      resolve();
+      events.onEnd(
+        problem ?? describeEnd({ exitCode: child.exitCode, signal: child.signalCode, lastLine: errors.last(), limits }),
+      );
+    }
+  });
+  return {
+    post(message) {
+      if (message.type === "run") buffers.set(message.id, message.buffer);
+      socket.cork();
+      for (const piece of requestFrame(message)) socket.write(piece);
+      socket.uncork();
+    },
+    ended,
+    kill: () => void child.kill("SIGKILL"),
+    pid: child.pid,
+  };
+}

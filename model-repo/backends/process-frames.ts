@@ -1,0 +1,174 @@
+/**
+ * The protocol's messages on a byte stream: a prefix of 16 bytes (magic, header length, payload length), the message as
+ * JSON without its tensor data, then that data raw. Nothing is encoded twice, and tensor bytes are written from where
+ * they lie and read to where they stay.
+ */
+import { InferenceError } from "../../proto/errors.ts";
+import type { InstanceReply, InstanceRequest, OutputData, RanMessage, RunMessage } from "./instance-protocol.ts";
+
+/** "HSI1", little-endian. */
+const MAGIC = 0x3149_5348;
+export const PREFIX_BYTES = 16;
+/** Names and shapes of a few thousand tensors. */
+const MAX_HEADER_BYTES = 4 * 1024 * 1024;
+/** One batch's inputs or outputs; far above what a request may hold. */
+const MAX_PAYLOAD_BYTES = 2 ** 34;
+
+/** Lengths of what follows a prefix. */
+export interface FrameSizes {
+  readonly headerBytes: number;
+  readonly payloadBytes: number;
+}
+
+/** Messages as they stand in a header: data is replaced by its length. */
+type RequestHeader = Exclude<InstanceRequest, RunMessage> | Omit<RunMessage, "buffer">;
+type ReplyHeader =
+  | Exclude<InstanceReply, { readonly buffer: ArrayBuffer }>
+  | Omit<Extract<InstanceReply, { readonly type: "runFailed" }>, "buffer">
+  | (Omit<RanMessage, "buffer" | "outputs"> & { readonly outputs: readonly OutputHeader[] });
+
+interface OutputHeader {
+  readonly dims: readonly number[];
+  readonly byteLength: number;
+}
+
+/** A reply as it arrives: the run's buffer stayed with the sender. */
+export type ReceivedReply = InstanceReply extends infer R
+  ? R extends InstanceReply
+    ? Omit<R, "buffer">
+    : never
+  : never;
+
+/** The pieces of a request in the order to write them. */
+export function requestFrame(message: InstanceRequest): Uint8Array[] {
+  if (message.type !== "run") return frame(message, []);
+  const { buffer, ...header } = message;
+  let end = 0;
+  for (const { byteOffset, byteLength } of message.inputs) end = Math.max(end, byteOffset + byteLength);
+  return frame(header, end === 0 ? [] : [new Uint8Array(buffer, 0, end)]);
+}
+
+/** The pieces of a reply in the order to write them. */
+export function replyFrame(message: InstanceReply): Uint8Array[] {
+  if (message.type === "runFailed") {
+    const { buffer: _, ...header } = message;
+    return frame(header, []);
+  }
+  if (message.type !== "ran") return frame(message, []);
+  const { type, id, inputMs, runMs, outputs } = message;
+  const header = outputs.map(({ dims, data }): OutputHeader => ({ dims, byteLength: data.byteLength }));
+  const payloads = outputs.filter(({ data }) => data.byteLength > 0).map(({ data }) => new Uint8Array(data));
+  return frame({ type, id, inputMs, runMs, outputs: header }, payloads);
+}
+
+/** Reads a prefix; throws INTERNAL where the bytes are not one, or announce more than is allowed. */
+export function readPrefix(prefix: Uint8Array): FrameSizes {
+  const view = new DataView(prefix.buffer, prefix.byteOffset, PREFIX_BYTES);
+  const headerBytes = view.getUint32(4, true);
+  const payloadBytes = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32;
+  if (view.getUint32(0, true) !== MAGIC || headerBytes > MAX_HEADER_BYTES || payloadBytes > MAX_PAYLOAD_BYTES) {
+    throw new InferenceError("INTERNAL", "the instance's socket carries something that is not its protocol");
+  }
+  return { headerBytes, payloadBytes };
+}
+
+/** A request from its header; `buffer` holds the payload from its start. */
+export function readRequest(header: Uint8Array, buffer: ArrayBuffer): InstanceRequest {
+  const message = parse(header) as RequestHeader; // only the server writes here
+  return message.type === "run" ? { ...message, buffer } : message;
+}
+
+/** Puts replies together from the chunks of a stream; a chunk may hold parts of several. */
+export class ReplyReader {
+  readonly #onReply: (reply: ReceivedReply) => void;
+  readonly #prefix = new Uint8Array(PREFIX_BYTES);
+  #stage: "prefix" | "header" | "payload" = "prefix";
+  /** What is being filled, and how far. */
+  #target: Uint8Array = this.#prefix;
+  #filled = 0;
+  #payloadBytes = 0;
+  /** Outputs still to fill. */
+  #next: Uint8Array[] = [];
+  #reply: ReceivedReply | undefined;
+
+  constructor(onReply: (reply: ReceivedReply) => void) {
+    this.#onReply = onReply;
+  }
+
+  /** Takes the next bytes; throws INTERNAL where they are no reply. The chunk may be reused afterwards. */
+  push(chunk: Uint8Array): void {
+    let offset = 0;
+    while (offset < chunk.byteLength) {
+      const count = Math.min(this.#target.byteLength - this.#filled, chunk.byteLength - offset);
+      this.#target.set(chunk.subarray(offset, offset + count), this.#filled);
+      offset += count;
+      this.#filled += count;
+      if (this.#filled === this.#target.byteLength) this.#advance();
+    }
+  }
+
+  #advance(): void {
+    this.#filled = 0;
+    if (this.#stage === "prefix") {
+      const { headerBytes, payloadBytes } = readPrefix(this.#prefix);
+      this.#payloadBytes = payloadBytes;
+      this.#stage = "header";
+      this.#target = new Uint8Array(headerBytes);
+      return;
+    }
+    if (this.#stage === "header") {
+      this.#open(parse(this.#target) as ReplyHeader); // the child is this program's own file
+      this.#stage = "payload";
+    }
+    const target = this.#next.shift();
+    if (target !== undefined) {
+      this.#target = target;
+      return;
+    }
+    const reply = this.#reply;
+    this.#reply = undefined;
+    this.#stage = "prefix";
+    this.#target = this.#prefix;
+    if (reply !== undefined) this.#onReply(reply);
+  }
+
+  #open(header: ReplyHeader): void {
+    if (header.type !== "ran") {
+      this.#reply = header;
+      return;
+    }
+    const announced = header.outputs.reduce((sum, output) => sum + output.byteLength, 0);
+    if (announced !== this.#payloadBytes)
+      throw new InferenceError("INTERNAL", "the instance's answer has a wrong length");
+    const outputs: OutputData[] = header.outputs.map(({ dims, byteLength }) => ({
+      dims,
+      data: new ArrayBuffer(byteLength),
+    }));
+    this.#next = outputs.filter(({ data }) => data.byteLength > 0).map(({ data }) => new Uint8Array(data));
+    this.#reply = { ...header, outputs };
+  }
+}
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+function frame(header: RequestHeader | ReplyHeader, payloads: readonly Uint8Array[]): Uint8Array[] {
+  const json = encoder.encode(JSON.stringify(header));
+  const payloadBytes = payloads.reduce((sum, payload) => sum + payload.byteLength, 0);
+  const head = new Uint8Array(PREFIX_BYTES + json.byteLength);
+  const view = new DataView(head.buffer);
+  view.setUint32(0, MAGIC, true);
+  view.setUint32(4, json.byteLength, true);
+  view.setUint32(8, payloadBytes % 2 ** 32, true);
+  view.setUint32(12, Math.floor(payloadBytes / 2 ** 32), true);
+  head.set(json, PREFIX_BYTES);
+  return [head, ...payloads];
+}
+
+function parse(header: Uint8Array): { readonly type: string } {
+  const value: unknown = JSON.parse(decoder.decode(header));
+  if (typeof value === "object" && value !== null && "type" in value && typeof value.type === "string") {
+    return { ...value, type: value.type };
+  }
+  throw new InferenceError("INTERNAL", "the instance's socket carries a message without a type");
+}
