@@ -4,7 +4,7 @@ import { InferenceError } from "../../proto/errors.ts";
 /** Maximise objectives[0] . x, among its optima objectives[1] . x, ... under rows x <= limits and x >= 0. */
 export interface LinearProgram {
   readonly objectives: readonly (readonly number[])[];
-  readonly rows: readonly (readonly number[])[];
+  readonly rows: readonly ArrayLike<number>[];
   /** At least 0 each, so that x = 0 is feasible. */
   readonly limits: readonly number[];
 }
