@@ -31,6 +31,8 @@ export interface InferenceRequest {
   readonly inputs: readonly Tensor[];
   /** Empty: every output of the model. */
   readonly requestedOutputs: readonly RequestedOutput[];
+  /** The server itself asks, to check a model: such requests are in no statistics. Absent: somebody's request. */
+  readonly isProbe?: true;
 }
 
 export interface InferenceResponse {

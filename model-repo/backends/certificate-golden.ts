@@ -89,6 +89,7 @@ async function replayRows(
     parameters: NO_PARAMETERS,
     inputs,
     requestedOutputs: [],
+    isProbe: true,
   };
   const routes = new Map<string, string>();
   for (const [k, configured] of file.levels.entries()) {

@@ -53,6 +53,8 @@ export class CascadeModel implements Model {
   readonly statistics = new ModelStatistics();
   readonly cascadeStatistics: CascadeStatistics;
   readonly #environment: RunEnvironment;
+  /** For requests that are in no statistics. */
+  readonly #uncounted: RunEnvironment;
   readonly #controller: PointController;
   readonly #watch: DriftWatch;
   readonly #shadows: Shadows;
@@ -85,6 +87,7 @@ export class CascadeModel implements Model {
       onLevelFailure: options.onLevelFailure ?? "fail",
       deadlineEscalation: options.deadlineEscalation ?? false,
     };
+    this.#uncounted = { ...this.#environment, statistics: new CascadeStatistics(file.levels) };
     this.#controller = new PointController({
       where,
       points: file.operatingPoints,
@@ -161,7 +164,7 @@ export class CascadeModel implements Model {
     } catch (error) {
       const failure = InferenceError.from(error);
       const reason = cancellation?.reason === failure ? "CANCELED" : "OTHER";
-      this.statistics.recordFailure(reason, this.#clock.now() - startedMs);
+      if (request.isProbe !== true) this.statistics.recordFailure(reason, this.#clock.now() - startedMs);
       throw failure;
     } finally {
       this.statistics.pendingRequestCount--;
@@ -196,7 +199,8 @@ export class CascadeModel implements Model {
     const rows = validateRequest(this.signature, request);
     const point = this.#choosePoint(request, startedMs);
     const plan = this.#plan(request, point);
-    const run = new CascadeRun(this.#environment, plan, request, rows, cancellation);
+    const environment = request.isProbe === true ? this.#uncounted : this.#environment;
+    const run = new CascadeRun(environment, plan, request, rows, cancellation);
     const startedEpochMs = this.#clock.epochMs();
     const outputs = await run.run();
     if (plan.watch !== undefined) this.#watchRun(request, point, run, outputs);
@@ -208,6 +212,7 @@ export class CascadeModel implements Model {
       outputs: selectOutputs(this.signature, request, outputs, run),
       timing: run.timing,
     };
+    if (request.isProbe === true) return response;
     this.statistics.recordExecution(rows, run.timing, startedEpochMs);
     this.statistics.recordSuccess(rows, this.#clock.now() - startedMs, 0, run.timing);
     return response;
@@ -224,7 +229,8 @@ export class CascadeModel implements Model {
     const last = this.#environment.levels.length - 1;
     const { min, max } = levelBounds(request, last);
     const entry = entryLevel(point.gates);
-    const isWatched = point === this.#controller.operatingPoint && min === 0 && max === last && entry < last;
+    const isOwnWay = point === this.#controller.operatingPoint && min === 0 && max === last && entry < last;
+    const isWatched = isOwnWay && request.isProbe !== true;
     return {
       gates: point.gates,
       entryLevel: Math.min(max, Math.max(min, entry)),

@@ -68,7 +68,7 @@ export class Level {
       const input = request.inputs.find((candidate) => candidate.name === wire.cascade);
       if (input !== undefined) inputs.push({ ...gatherRows(input, rows), name: wire.level });
     }
-    return {
+    const asked = {
       modelName: this.model.signature.name,
       modelVersion: this.model.signature.version,
       id: request.id,
@@ -76,6 +76,7 @@ export class Level {
       inputs,
       requestedOutputs: this.#requested,
     };
+    return request.isProbe === true ? { ...asked, isProbe: true } : asked;
   }
 
   /** Confidence of each row of a response; undefined at a last level that has no function. */

@@ -296,6 +296,22 @@ describe("answers and statistics", () => {
     );
   });
 
+  it("counts no probes, but the whole batch where one went along with a request", async () => {
+    const { clock, model } = setUp();
+    const probe = model.infer({ ...ask("a", 1), isProbe: true });
+    await clock.advance(20);
+    await probe;
+    assert.equal(model.statistics.executionCount, 0);
+    const both = Promise.all([model.infer({ ...ask("b", 1), isProbe: true }), model.infer(ask("c", 2))]);
+    await clock.advance(20);
+    await both;
+    assert.deepEqual([model.statistics.inferenceCount, model.statistics.success.count], [2, 1]);
+    assert.deepEqual(
+      model.statistics.batches.map(({ batchSize }) => batchSize),
+      [3],
+    );
+  });
+
   it("returns only the outputs asked for", async () => {
     const two = signature({
       inputs: [spec("INPUT0", [2]), spec("INPUT1", [2])],

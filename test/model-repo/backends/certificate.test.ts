@@ -179,6 +179,11 @@ describe("golden rows", () => {
       await new Promise((resolve) => setImmediate(resolve));
       await clock.advance(1);
     }
+    for (const { statistics } of models) {
+      const { inferenceCount, executionCount, success, fail } = statistics;
+      const counts = [inferenceCount, executionCount, success.count, fail.count];
+      assert.deepEqual(counts, [0, 0, 0, 0], "golden rows are nobody's requests");
+    }
     return finding;
   }
 

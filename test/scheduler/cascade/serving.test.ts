@@ -233,6 +233,22 @@ describe("counters", () => {
   });
 });
 
+describe("a probe", () => {
+  it("is answered like a request and counted nowhere, at no level", async () => {
+    const { clock, cascade, models } = setUp({ serving: { shadowShare: 1 } });
+    const before = JSON.stringify(cascade.driftState);
+    const answer = cascade.infer({ ...ask("golden", [EASY, HARD]), isProbe: true });
+    await clock.advance(100);
+    assert.deepEqual(integers((await answer).outputs[1]), [0, 2]);
+    for (const { statistics } of [cascade, ...models]) {
+      assert.deepEqual([statistics.inferenceCount, statistics.executionCount, statistics.success.count], [0, 0, 0]);
+    }
+    const { rowsByLevel, escalations, shadowRows } = cascade.cascadeStatistics;
+    assert.deepEqual([rowsByLevel, escalations.confidence, shadowRows], [[0, 0, 0], 0, 0]);
+    assert.equal(JSON.stringify(cascade.driftState), before);
+  });
+});
+
 describe("many rows and levels", () => {
   it("answers a batch of 32 at a gate that a twentieth passes, rows in order, as each row alone", async () => {
     const { clock, cascade, l } = setUp({ signature: { maxBatchSize: 32 } });
