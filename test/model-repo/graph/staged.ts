@@ -33,8 +33,8 @@ export interface CutOptions {
   readonly optimise?: "basic" | "extended";
   readonly weightsFile?: string;
   readonly maxLiveTensors?: number;
-  /** Files beside the model. */
-  readonly files?: Readonly<Record<string, Uint8Array>>;
+  /** Puts files beside the model. */
+  readonly prepare?: (folder: string) => Promise<void>;
 }
 
 /** Reads, optimises and types a model. */
@@ -44,7 +44,8 @@ export async function cutModel(
   feed: readonly Tensor[],
   options: CutOptions = {},
 ): Promise<CutModel> {
-  const folder = await temporaryFiles(context, { "model.onnx": model, ...options.files });
+  const folder = await temporaryFiles(context, { "model.onnx": model });
+  await options.prepare?.(folder);
   let modelPath = join(folder, "model.onnx");
   let dataDirectory = folder;
   if (options.optimise !== undefined) {
