@@ -1,5 +1,5 @@
 /** What the installed onnxruntime-node can run on. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { missingRuntime } from "./backends/onnx-error.ts";
@@ -18,9 +18,17 @@ export interface ExecutionProvider {
   readonly state: "bundled" | "installed" | "missing";
 }
 
+/** NVIDIA GPUs that models can be placed on. */
+export interface CudaOffer {
+  /** Numbers of the GPUs as CUDA counts them; empty where there is none, or nothing to reach it with. */
+  readonly gpus: readonly number[];
+  /** What to do about it where the list is empty. */
+  readonly hint: string;
+}
+
 /** Loads the native library and asks it; rejects (UNAVAILABLE) with one sentence where it cannot be loaded. */
 export async function describeOnnxRuntime(): Promise<OnnxRuntimeReport> {
-  const packageDirectory = join(dirname(fileURLToPath(import.meta.resolve("onnxruntime-node"))), "..");
+  const packageDirectory = runtimeDirectory();
   try {
     const runtime = await import("onnxruntime-node");
     const providers = runtime.listSupportedBackends().map(({ name, bundled }) => ({
@@ -31,6 +39,26 @@ export async function describeOnnxRuntime(): Promise<OnnxRuntimeReport> {
   } catch (error) {
     throw missingRuntime(error);
   }
+}
+
+/** Looks for device files and the provider's library; loads neither. `deviceFolder` is /dev but in tests. */
+export function cudaOffer(deviceFolder = "/dev", packageDirectory = runtimeDirectory()): CudaOffer {
+  const count = existsSync(deviceFolder)
+    ? readdirSync(deviceFolder).filter((name) => /^nvidia\d+$/.test(name)).length
+    : 0;
+  const elsewhere = "use kind: KIND_CPU, or serve the model with a GPU on its own KServe v2 server";
+  if (count === 0) return { gpus: [], hint: elsewhere };
+  if (fetchedState("cuda", packageDirectory) === "missing") {
+    const hint =
+      "this machine has a GPU, but onnxruntime-node's CUDA provider is not installed ('hybridserve doctor' says how); " +
+      `or ${elsewhere}`;
+    return { gpus: [], hint };
+  }
+  return { gpus: Array.from({ length: count }, (_, gpu) => gpu), hint: elsewhere };
+}
+
+function runtimeDirectory(): string {
+  return join(dirname(fileURLToPath(import.meta.resolve("onnxruntime-node"))), "..");
 }
 
 function fetchedState(provider: string, packageDirectory: string): "installed" | "missing" {

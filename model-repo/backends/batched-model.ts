@@ -7,6 +7,7 @@ import type { ModelConfig } from "../config/model-config.ts";
 import { toSignature } from "../config/signature.ts";
 import type { ModelPlacement } from "../plan/placement.ts";
 import type { LoadContext } from "./backend.ts";
+import { requestFingerprint } from "./request-fingerprint.ts";
 
 /** The queue over a model's instances. */
 export function batchedModel(context: LoadContext, instances: readonly ModelInstance[]): BatchedModel {
@@ -17,6 +18,7 @@ export function batchedModel(context: LoadContext, instances: readonly ModelInst
     batching: placedBatching(toBatchPolicy(config), context.placement),
     queuePolicy: toQueuePolicy(config, context.maxQueuedRequests),
     clock: context.clock,
+    fingerprint: requestFingerprint,
   });
 }
 

@@ -1,13 +1,25 @@
-/** How many sessions a model gets and how they are opened: from its configuration, as Triton's ONNX backend reads it. */
+/**
+ * How many sessions a model gets, where they run and how they are opened: from its configuration, as Triton's ONNX
+ * backend reads it, with parameters of our own for processes (`isolation`, `cpus`, ...).
+ */
 import { InferenceError } from "../../proto/errors.ts";
-import type { ModelConfig } from "../config/model-config.ts";
+import type { ModelConfig, ModelInstanceGroup } from "../config/model-config.ts";
 import type { BackendConfig } from "./backend.ts";
-import type { SessionSettings } from "./instance-protocol.ts";
+import type { Device, SessionSettings } from "./instance-protocol.ts";
+import type { InstancePlacement } from "./onnx-instance.ts";
+
+/** One session of a model. */
+export interface PlannedInstance {
+  /** `<group>_<index>`. */
+  readonly name: string;
+  readonly settings: SessionSettings;
+  readonly placement: InstancePlacement;
+}
 
 export interface OnnxPlacement {
-  readonly settings: SessionSettings;
-  /** `<group>_<index>`, one session each. */
-  readonly instanceNames: readonly string[];
+  readonly instances: readonly PlannedInstance[];
+  /** Threads that its runs keep busy at most; GPUs do not count. */
+  readonly threadCount: number;
   /** What the configuration asks for and does not get. */
   readonly warnings: readonly string[];
 }
@@ -19,7 +31,12 @@ const WITHOUT_EFFECT = ["memory.enable_memory_arena_shrinkage"];
  * Threads are bounded per model: instances x intra-op threads <= cores, instances give way first. A thread that waits
  * does not spin: between small runs spinning costs many times the run's own energy.
  */
-export function planOnnx(config: ModelConfig, backendConfig: BackendConfig, coreCount: number): OnnxPlacement {
+export function planOnnx(
+  config: ModelConfig,
+  backendConfig: BackendConfig,
+  coreCount: number,
+  gpus: readonly number[] = [],
+): OnnxPlacement {
   const warnings: string[] = [];
   const setting = (key: string): string | undefined =>
     config.parameters[key]?.string_value ??
@@ -37,12 +54,13 @@ export function planOnnx(config: ModelConfig, backendConfig: BackendConfig, core
     if (setting(key) !== undefined) warnings.push(`model '${config.name}': onnxruntime-node has no '${key}'; ignored`);
   }
   const asked = config.instance_group.flatMap((group) =>
-    Array.from({ length: Math.max(1, group.count) }, (_, index) => `${group.name}_${index}`),
+    devicesOf(group, gpus).map((device, i) => ({ group, device, i })),
   );
+  const onCpu = asked.filter(({ device }) => device === "cpu");
   const allowed = Math.max(1, Math.floor(coreCount / intraOpThreads));
-  if (asked.length > allowed) {
+  if (onCpu.length > allowed) {
     warnings.push(
-      `model '${config.name}': ${asked.length} instances x ${intraOpThreads} intra-op threads are more than the ` +
+      `model '${config.name}': ${onCpu.length} instances x ${intraOpThreads} intra-op threads are more than the ` +
         `${coreCount} cores of this machine; it gets ${allowed}`,
     );
   }
@@ -56,8 +74,57 @@ export function planOnnx(config: ModelConfig, backendConfig: BackendConfig, core
     enableMemPattern: isOn(config, "enable_mem_pattern", setting("enable_mem_pattern")),
     extra: { ...NO_SPINNING, ...sessionParameters(config) },
   };
-  return { settings, instanceNames: asked.slice(0, allowed), warnings };
+  const surplus = new Set(onCpu.slice(allowed));
+  const instances = asked
+    .filter((instance) => !surplus.has(instance))
+    .map(({ group, device, i }) => ({
+      name: `${group.name}_${i}`,
+      settings: { ...settings, device },
+      placement: placementOf(config, device, setting),
+    }));
+  return { instances, threadCount: Math.min(onCpu.length, allowed) * intraOpThreads, warnings };
 }
+
+/** One device for each instance of a group; a group of GPUs has its instances on each of them. */
+function devicesOf(group: ModelInstanceGroup, gpus: readonly number[]): readonly Device[] {
+  const chosen = group.gpus.length > 0 ? group.gpus : gpus;
+  const devices: readonly Device[] = group.kind === "KIND_GPU" ? chosen.map((gpu) => `cuda:${gpu}` as const) : ["cpu"];
+  return devices.flatMap((device) => Array.from({ length: Math.max(1, group.count) }, () => device));
+}
+
+/** A GPU's driver and native crashes are kept out of the server: its instances are processes unless told otherwise. */
+function placementOf(
+  config: ModelConfig,
+  device: Device,
+  setting: (key: string) => string | undefined,
+): InstancePlacement {
+  const isolation = setting("isolation") ?? (device === "cpu" ? "thread" : "process");
+  const number = (key: string): number | undefined => {
+    const text = setting(key);
+    return text === undefined ? undefined : toInteger(config, key, text, MOST_DIGITS);
+  };
+  const limits = {
+    cpus: setting("cpus"),
+    memoryLimitBytes: number("memory_limit_bytes"),
+    runLimitMs: number("run_time_limit_ms"),
+  };
+  if (isolation === "process") return { isolation, ...limits };
+  if (isolation !== "thread") {
+    const text = `parameter 'isolation' is '${isolation}', expected 'thread' or 'process'`;
+    throw new InferenceError("INVALID_ARGUMENT", `model '${config.name}': ${text}`);
+  }
+  const limited = PROCESS_PARAMETERS.find((key) => config.parameters[key] !== undefined);
+  if (limited !== undefined) {
+    const text = `parameter '${limited}' needs a process: add parameter 'isolation' with the value 'process'`;
+    throw new InferenceError("INVALID_ARGUMENT", `model '${config.name}': ${text}`);
+  }
+  return { isolation };
+}
+
+const PROCESS_PARAMETERS = ["cpus", "memory_limit_bytes", "run_time_limit_ms"];
+
+/** Digits of the largest integer that a number holds. */
+const MOST_DIGITS = 15;
 
 const NO_SPINNING = { "session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0" };
 
@@ -81,8 +148,8 @@ function optimizationLevel(config: ModelConfig): SessionSettings["graphOptimizat
   }
 }
 
-function toInteger(config: ModelConfig, key: string, text: string): number {
-  if (!/^\d{1,9}$/.test(text)) {
+function toInteger(config: ModelConfig, key: string, text: string, digits = 9): number {
+  if (!/^\d+$/.test(text) || text.length > digits) {
     throw new InferenceError(
       "INVALID_ARGUMENT",
       `model '${config.name}': parameter '${key}' is '${text}', expected an integer that is not negative`,

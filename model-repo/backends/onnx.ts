@@ -1,9 +1,10 @@
-/** The `onnxruntime` backend: a version directory with an ONNX file becomes sessions in threads. */
+/** The `onnxruntime` backend: a version directory with an ONNX file becomes sessions in threads or processes. */
 import { fromConfigDataType } from "../../proto/datatypes.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { Model } from "../../scheduler/model.ts";
 import type { ModelInput, ModelOutput } from "../config/model-config.ts";
 import { checkModelFile, findModelFile } from "../config/model-file.ts";
+import { cudaOffer } from "../onnx-providers.ts";
 import type { Backend, LoadContext } from "./backend.ts";
 import type { BoundTensor } from "./batch-memory.ts";
 import { batchedModel } from "./batched-model.ts";
@@ -14,18 +15,22 @@ export const onnxBackend: Backend = { load: loadOnnx };
 
 async function loadOnnx(context: LoadContext): Promise<Model> {
   const { config } = context.resolved;
-  const { settings, instanceNames, warnings } = planOnnx(config, context.backendConfig, context.coreCount);
+  const { gpus } = cudaOffer();
+  const {
+    instances: planned,
+    threadCount,
+    warnings,
+  } = planOnnx(config, context.backendConfig, context.coreCount, gpus);
   for (const warning of warnings) context.log.warn({ model: config.name }, warning);
-  context.claimThreads(instanceNames.length * settings.intraOpThreads);
+  context.claimThreads(threadCount);
   const modelPath = await findModelFile(config, context.versionDirectory);
   await checkModelFile(context.resolved, context.versionDirectory);
   const starts = await Promise.allSettled(
-    instanceNames.map((name) =>
+    planned.map((instance) =>
       OnnxInstance.start({
-        name,
+        ...instance,
         model: config.name,
         modelPath,
-        settings,
         batches: config.max_batch_size > 0,
         inputs: config.input.map((input) => bind(config.name, input)),
         outputs: config.output.map((output) => bind(config.name, output)),
