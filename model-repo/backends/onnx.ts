@@ -48,7 +48,8 @@ async function loadOnnx(context: LoadContext): Promise<Model> {
   return batchedModel(context, instances);
 }
 
-function bind(model: string, tensor: ModelInput | ModelOutput): BoundTensor {
+/** A tensor of the configuration as an instance takes it; UNIMPLEMENTED for a type that the runtime cannot pass. */
+export function bind(model: string, tensor: ModelInput | ModelOutput): BoundTensor {
   const datatype = fromConfigDataType(tensor.data_type);
   if (datatype === undefined || datatype === "BF16") {
     throw new InferenceError(
