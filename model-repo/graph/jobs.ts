@@ -85,6 +85,13 @@ export interface OutputDifference {
   readonly maxAbs: number;
 }
 
+/** To the child: the one message. */
+export interface GraphRequest {
+  readonly job: GraphJob;
+  /** For files of the job; removed after it. */
+  readonly scratchDirectory: string;
+}
+
 /** From the child: the one answer before it ends. */
 export type GraphReply =
   | { readonly ok: true; readonly result: GraphJobResults[keyof GraphJobResults] }

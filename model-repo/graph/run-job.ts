@@ -1,12 +1,17 @@
 /** Runs one job about a model's graph in a child process, see jobs.ts. */
 import { fork } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { InferenceError } from "../../proto/errors.ts";
-import type { GraphJob, GraphJobResults, GraphReply } from "./jobs.ts";
+import type { GraphJob, GraphJobResults, GraphReply, GraphRequest } from "./jobs.ts";
 
 export interface GraphJobOptions {
   /** Ends the job; the process is killed, in a run or not. */
   readonly signal?: AbortSignal;
+  /** Another main file for the child; tests pass one that misbehaves. */
+  readonly childUrl?: URL;
 }
 
 /** Most of what the child's last words may be in an error. */
@@ -16,13 +21,26 @@ const MAX_ERROR_TEXT = 500;
  * Resolves with the child's answer; rejects with its error, with UNAVAILABLE where the process ended without one and
  * with CANCELLED where the signal ended it.
  */
-export function runGraphJob<Kind extends GraphJob["kind"]>(
+export async function runGraphJob<Kind extends GraphJob["kind"]>(
   job: GraphJob & { readonly kind: Kind },
-  { signal }: GraphJobOptions = {},
+  options: GraphJobOptions = {},
 ): Promise<GraphJobResults[Kind]> {
+  if (options.signal?.aborted) throw cancelled(job);
+  // Made and removed here: a child that is killed removes nothing.
+  const scratchDirectory = await mkdtemp(join(tmpdir(), "hybridserve-graph-"));
+  try {
+    const reply = await ask({ job, scratchDirectory }, options);
+    if (!reply.ok) throw new InferenceError(reply.code, reply.message);
+    // The child answers a job of this kind with this kind's result.
+    return reply.result as GraphJobResults[Kind];
+  } finally {
+    await rm(scratchDirectory, { recursive: true, force: true });
+  }
+}
+
+function ask(request: GraphRequest, { signal, childUrl = graphChildUrl() }: GraphJobOptions): Promise<GraphReply> {
   return new Promise((resolve, reject) => {
-    if (signal?.aborted) return reject(cancelled(job));
-    const child = fork(childFile(), [], {
+    const child = fork(fileURLToPath(childUrl), [], {
       execArgv: [],
       serialization: "advanced",
       stdio: ["ignore", "ignore", "pipe", "ipc"],
@@ -37,18 +55,16 @@ export function runGraphJob<Kind extends GraphJob["kind"]>(
     child.on("message", (message: GraphReply) => {
       reply = message;
     });
-    child.on("error", (error) => reject(new InferenceError("UNAVAILABLE", `${label(job)}: ${error.message}`)));
+    const fail = (what: string) => reject(new InferenceError("UNAVAILABLE", `${label(request.job)}: ${what}`));
+    child.on("error", (error) => fail(error.message));
     child.on("close", (code, ended) => {
       signal?.removeEventListener("abort", kill);
-      // The child answers a job of this kind with this kind's result.
-      if (reply?.ok) return resolve(reply.result as GraphJobResults[Kind]);
-      if (reply !== undefined) return reject(new InferenceError(reply.code, reply.message));
-      if (signal?.aborted) return reject(cancelled(job));
-      const end = ended === null ? `exit code ${code}` : ended;
+      if (reply !== undefined) return resolve(reply);
+      if (signal?.aborted) return reject(cancelled(request.job));
       const words = lastWords.trim() === "" ? "" : `; its last words: ${lastWords.trim()}`;
-      reject(new InferenceError("UNAVAILABLE", `${label(job)}: the process ended without an answer (${end})${words}`));
+      fail(`the process ended without an answer (${ended ?? `exit code ${code}`})${words}`);
     });
-    child.send(job);
+    child.send(request);
   });
 }
 
@@ -61,8 +77,6 @@ function cancelled(job: GraphJob): InferenceError {
 }
 
 /** The child's main file beside this one: TypeScript in a checkout, JavaScript in the built package. */
-function childFile(): string {
-  return fileURLToPath(
-    new URL(import.meta.url.endsWith(".ts") ? "./graph-child.ts" : "./graph-child.js", import.meta.url),
-  );
+function graphChildUrl(): URL {
+  return new URL(import.meta.url.endsWith(".ts") ? "./graph-child.ts" : "./graph-child.js", import.meta.url);
 }

@@ -1,6 +1,5 @@
 /** The jobs of jobs.ts, in the process that does them. */
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
 import { InferenceError } from "../../proto/errors.ts";
@@ -66,32 +65,24 @@ export async function inferTypes(job: TypesJob): Promise<TypesResult> {
 }
 
 /** Time of each node from the runtime's own profile of a graph that is run as it is. */
-export async function profile(job: ProfileJob): Promise<ProfileResult> {
+export async function profile(job: ProfileJob, scratchDirectory: string): Promise<ProfileResult> {
   const graph = readGraph(await readFile(job.modelPath), job.modelPath);
-  const folder = await mkdtemp(join(tmpdir(), "hybridserve-profile-"));
-  try {
-    const session = await openSession(joinChunks(withNodeNames(graph)), job, "disabled", {
-      intraOpNumThreads: job.threads,
-      enableProfiling: true,
-      profileFilePrefix: join(folder, "profile"),
-    });
-    for (let run = 0; run < job.warmUpRuns + job.runs; run++) {
-      await runSession(session, job.feed);
-    }
-    session.endProfiling();
-    await session.release();
-    const [file] = await readdir(folder);
-    if (file === undefined) throw new InferenceError("INTERNAL", `no profile of '${job.modelPath}' was written`);
-    const events: unknown = JSON.parse(await readFile(join(folder, file), "utf8"));
-    const counted = { warmUpRuns: job.warmUpRuns, runs: job.runs };
-    const times = nodeTimes(events, uniqueNodeNames(graph), counted);
-    if (times.every((time) => time === undefined)) {
-      throw new InferenceError("INTERNAL", `the profile of '${job.modelPath}' names none of its nodes`);
-    }
-    return { nodeMs: times, runMs: medianRunMs(events, counted) };
-  } finally {
-    await rm(folder, { recursive: true, force: true });
+  const session = await openSession(joinChunks(withNodeNames(graph)), job, "disabled", {
+    intraOpNumThreads: job.threads,
+    enableProfiling: true,
+    profileFilePrefix: join(scratchDirectory, "profile"),
+  });
+  for (let run = 0; run < job.warmUpRuns + job.runs; run++) await runSession(session, job.feed);
+  session.endProfiling();
+  await session.release();
+  const [file] = await readdir(scratchDirectory);
+  if (file === undefined) throw new InferenceError("INTERNAL", `no profile of '${job.modelPath}' was written`);
+  const events: unknown = JSON.parse(await readFile(join(scratchDirectory, file), "utf8"));
+  const nodeMs = nodeTimes(events, uniqueNodeNames(graph), job);
+  if (nodeMs.every((ms) => ms === undefined)) {
+    throw new InferenceError("INTERNAL", `the profile of '${job.modelPath}' names none of its nodes`);
   }
+  return { nodeMs, runMs: medianRunMs(events, job) };
 }
 
 /** Runs a whole model and its stages on the same input and tells how far the outputs are apart. */
