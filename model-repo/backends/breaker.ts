@@ -92,9 +92,12 @@ export class Breaker {
     return this.#reason;
   }
 
-  /** Counts how a call ended; `reason` says why it failed. Calls that outlived the opening decide nothing. */
-  record(outcome: CallOutcome, reason = ""): void {
-    if (outcome === "neutral" || this.#state !== 0 || this.#isEnded) return;
+  /**
+   * Counts how a call ended; `reason` says why it failed. Calls that outlived an opening decide nothing, also where they
+   * end after the closing: calls that hang for a minute say nothing about an endpoint that is back.
+   */
+  record(outcome: CallOutcome, reason: string, startedMs: number): void {
+    if (outcome === "neutral" || this.#state !== 0 || this.#isEnded || startedMs < this.#closedSinceMs) return;
     if (outcome === "failure") this.#reason = reason;
     this.#window.record(outcome === "failure");
   }

@@ -72,18 +72,17 @@ export class KserveEndpoint {
     return this.#call(modelInferPath, sameBytes, sameBytes, message, timeoutMs, cancellation);
   }
 
-  /** Rejects with the reason where the server would not serve now. */
+  /** Rejects with the reason where the server would not serve now; FAILED_PRECONDITION where it says so itself. */
   async checkServerReady(timeoutMs: number): Promise<void> {
     const server = await this.#unary<{ ready: boolean }>(this.#rpcs.serverReady, {}, timeoutMs);
-    if (!server.ready) throw new RemoteCallError(UNAVAILABLE, "the server is not ready");
+    if (!server.ready) throw new RemoteCallError(FAILED_PRECONDITION, "the server is not ready");
   }
 
-  /** Rejects with the reason where the server or the model would not serve now. */
-  async checkReady(timeoutMs: number): Promise<void> {
+  /** Rejects with the reason where the model would not serve now. */
+  async checkModelReady(timeoutMs: number): Promise<void> {
     const { model, version } = this.#settings;
-    await this.checkServerReady(timeoutMs);
     const answer = await this.#unary<{ ready: boolean }>(this.#rpcs.modelReady, { name: model, version }, timeoutMs);
-    if (!answer.ready) throw new RemoteCallError(UNAVAILABLE, `its model '${model}' is not ready`);
+    if (!answer.ready) throw new RemoteCallError(FAILED_PRECONDITION, `its model '${model}' is not ready`);
   }
 
   modelMetadata(timeoutMs: number): Promise<RemoteMetadata> {
@@ -136,7 +135,7 @@ export class KserveEndpoint {
   }
 }
 
-const UNAVAILABLE = 14;
+const FAILED_PRECONDITION = 9;
 const INTERNAL = 13;
 
 function sameBytes(bytes: Buffer): Buffer {

@@ -84,7 +84,7 @@ export class KserveRemote {
     const { endpoint } = target;
     try {
       const answer = read(decodeInferResponse(await endpoint.infer(message, timeoutMs, cancellation)));
-      target.record({ outcome: "success", reason: "", isUnanswered: false });
+      target.record({ startedMs, outcome: "success", reason: "", isUnanswered: false });
       return answer;
     } catch (error) {
       const givenMs = clock.now() - startedMs;
@@ -93,11 +93,16 @@ export class KserveRemote {
       if (reason !== undefined) {
         // Given up from here; where the deadline was the reason, the remote did not answer in the time it had.
         const isSilent = reason.code === "DEADLINE_EXCEEDED" && givenMs >= settings.minDeadlineMs;
-        target.record({ outcome: isSilent ? "failure" : "neutral", reason: reason.message, isUnanswered: true });
+        target.record({
+          startedMs,
+          outcome: isSilent ? "failure" : "neutral",
+          reason: reason.message,
+          isUnanswered: true,
+        });
         throw reason;
       }
       const outcome = outcomeOf(error, givenMs, settings.minDeadlineMs);
-      target.record({ outcome, reason: failure.message, isUnanswered: isUnanswered(error) });
+      target.record({ startedMs, outcome, reason: failure.message, isUnanswered: isUnanswered(error) });
       throw failure;
     }
   }

@@ -2,11 +2,13 @@
  * One target of a remote model: two breakers, of the endpoint, which all models on it share, and of the model there
  * (reliability.md 4). A server that is down is found out by all together; a model that fails leaves the others alone.
  */
+import { InferenceError } from "../../proto/errors.ts";
 import type { Clock } from "../../scheduler/clock.ts";
 import { Breaker, type BreakerState, type BreakerStatistics, type CallOutcome } from "./breaker.ts";
 import { ShareCounter } from "./breaker-ramp.ts";
 import type { BreakerLease, SharedBreakers } from "./breaker-registry.ts";
 import type { KserveEndpoint } from "./kserve-endpoint.ts";
+import { isUnanswered } from "./kserve-error.ts";
 
 /** How long a probe, or a check at load, may take. */
 export const PROBE_TIMEOUT_MS = 5_000;
@@ -14,7 +16,7 @@ export const PROBE_TIMEOUT_MS = 5_000;
 export interface KserveTargetOptions {
   /** The model's name here. */
   readonly model: string;
-  readonly endpoint: Pick<KserveEndpoint, "target" | "infer" | "checkServerReady" | "checkReady" | "close">;
+  readonly endpoint: Pick<KserveEndpoint, "target" | "infer" | "checkServerReady" | "checkModelReady" | "close">;
   readonly breakers: SharedBreakers;
   /** How the endpoint is reached, as `RemoteCredentials.connection`; models that reach it alike share its breaker. */
   readonly connection: string;
@@ -25,6 +27,7 @@ export interface KserveTargetOptions {
 
 /** How a call ended. */
 export interface CallEnd {
+  readonly startedMs: number;
   readonly outcome: CallOutcome;
   /** Why it failed; "" where it did not. */
   readonly reason: string;
@@ -46,7 +49,7 @@ export class KserveTarget {
     this.endpoint = endpoint;
     this.#options = options;
     const onChange = () => this.#changed();
-    this.#own = new Breaker({ clock, probe: () => endpoint.checkReady(PROBE_TIMEOUT_MS), onChange });
+    this.#own = new Breaker({ clock, probe: () => this.#probe(), onChange });
     this.#shared = breakers.lease(`${connection} ${endpoint.target}`, {
       probe: () => endpoint.checkServerReady(PROBE_TIMEOUT_MS),
       onChange,
@@ -92,11 +95,12 @@ export class KserveTarget {
     this.#calls.refused++;
   }
 
-  record({ outcome, reason, isUnanswered }: CallEnd): void {
+  record({ startedMs, outcome, reason, isUnanswered }: CallEnd): void {
     this.#calls[outcome]++;
-    this.#own.record(outcome, reason);
+    this.#own.record(outcome, reason, startedMs);
     // An answer that is an error shows that somebody is there.
-    this.#shared.breaker.record(outcome === "failure" && !isUnanswered ? "neutral" : outcome, reason);
+    const shared = outcome === "failure" && !isUnanswered ? "neutral" : outcome;
+    this.#shared.breaker.record(shared, reason, startedMs);
   }
 
   /** Leaves this target out for this model until its probes succeed: others may see it in another way. */
@@ -114,6 +118,20 @@ export class KserveTarget {
     this.#own.close();
     this.#shared.release();
     this.endpoint.close();
+  }
+
+  /**
+   * Of the model. A server that is not reached then is down for all: a model that is left out sends no more calls from
+   * which the others could learn it.
+   */
+  async #probe(): Promise<void> {
+    try {
+      await this.endpoint.checkServerReady(PROBE_TIMEOUT_MS);
+    } catch (error) {
+      if (isUnanswered(error)) this.#shared.breaker.trip(InferenceError.from(error).message);
+      throw error;
+    }
+    await this.endpoint.checkModelReady(PROBE_TIMEOUT_MS);
   }
 
   #changed(): void {

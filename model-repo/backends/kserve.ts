@@ -134,7 +134,8 @@ async function checkRemote(
     const { target } = endpoint;
     let metadata: RemoteMetadata;
     try {
-      await endpoint.checkReady(PROBE_TIMEOUT_MS);
+      await endpoint.checkServerReady(PROBE_TIMEOUT_MS);
+      await endpoint.checkModelReady(PROBE_TIMEOUT_MS);
       metadata = await endpoint.modelMetadata(PROBE_TIMEOUT_MS);
     } catch (error) {
       failures.set(target, toInferenceError(signature.name, target, error).message);

@@ -58,8 +58,8 @@ describe("shared breakers", () => {
     const other = shared.lease("gpu:8002", user(changes, "c"));
     assert.equal(a.breaker, b.breaker);
     for (let i = 0; i < 10; i++) {
-      a.breaker.record("failure", "down");
-      b.breaker.record("failure", "down");
+      a.breaker.record("failure", "down", clock.now());
+      b.breaker.record("failure", "down", clock.now());
     }
     await clock.advance(0);
     assert.deepEqual(changes, ["a: 1 down", "b: 1 down"]);

@@ -19,11 +19,11 @@ function setUp(probe: () => Promise<void> = () => Promise.resolve()) {
 describe("Breaker", () => {
   it("opens with the twentieth outcome where more than half failed", async () => {
     const { clock, breaker, changes } = setUp();
-    for (let i = 0; i < 9; i++) breaker.record("success");
-    for (let i = 0; i < 10; i++) breaker.record("failure", "down");
+    for (let i = 0; i < 9; i++) breaker.record("success", "", clock.now());
+    for (let i = 0; i < 10; i++) breaker.record("failure", "down", clock.now());
     await clock.advance(0);
     assert.equal(breaker.state, 0);
-    breaker.record("failure", "down");
+    breaker.record("failure", "down", clock.now());
     await clock.advance(0);
     assert.equal(breaker.state, 1);
     assert.deepEqual(changes, ["0: 1 down"]);
@@ -33,13 +33,13 @@ describe("Breaker", () => {
   it("stays closed at exactly half, at 5 % for ten minutes, and whatever clients do wrong", async () => {
     const { clock, breaker, changes } = setUp();
     for (let i = 0; i < 100; i++) {
-      breaker.record("success");
-      breaker.record("failure", "down");
+      breaker.record("success", "", clock.now());
+      breaker.record("failure", "down", clock.now());
     }
-    for (let i = 0; i < 1_000; i++) breaker.record("neutral");
+    for (let i = 0; i < 1_000; i++) breaker.record("neutral", "", clock.now());
     await clock.advance(10_000);
     for (let second = 0; second < 600; second++) {
-      for (let i = 0; i < 20; i++) breaker.record(i === 7 ? "failure" : "success", "down");
+      for (let i = 0; i < 20; i++) breaker.record(i === 7 ? "failure" : "success", "down", clock.now());
       await clock.advance(1_000);
     }
     assert.deepEqual(changes, []);
@@ -49,12 +49,12 @@ describe("Breaker", () => {
   it("opens within a second at 100 calls a second that all fail", async () => {
     const { clock, breaker } = setUp();
     for (let i = 0; i < 600; i++) {
-      breaker.record("success");
+      breaker.record("success", "", clock.now());
       await clock.advance(10);
     }
     await clock.advance(10_000);
     for (let i = 0; i < 100; i++) {
-      breaker.record("failure", "down");
+      breaker.record("failure", "down", clock.now());
       await clock.advance(10);
     }
     assert.equal(breaker.state, 1);
@@ -76,7 +76,7 @@ describe("Breaker", () => {
     await clock.advance(60_000);
     assert.deepEqual(probes, [121_000, 121_500, 122_000]);
     assert.deepEqual(changes, ["0: 1 down at load", "121000: 2 still down", "122000: 0 still down"]);
-    for (let i = 0; i < 19; i++) breaker.record("failure", "again");
+    for (let i = 0; i < 19; i++) breaker.record("failure", "again", clock.now());
     await clock.advance(0);
     assert.equal(breaker.state, 0);
     breaker.close();
@@ -118,7 +118,7 @@ describe("Breaker", () => {
     const { clock, breaker, changes } = setUp();
     breaker.trip("down");
     await clock.advance(4_000);
-    for (let i = 0; i < 20; i++) breaker.record("failure", "again");
+    for (let i = 0; i < 20; i++) breaker.record("failure", "again", clock.now());
     await clock.advance(2_000);
     assert.deepEqual(changes.slice(2), ["2000: 0 down", "4000: 1 again", "5000: 2 again", "6000: 0 again"]);
     assert.equal(breaker.share, 0.1);
@@ -143,9 +143,22 @@ describe("Breaker", () => {
   it("is opened by no outcome that came after the opening", async () => {
     const { clock, breaker, changes } = setUp();
     breaker.trip("down");
-    for (let i = 0; i < 40; i++) breaker.record("failure", "late");
+    for (let i = 0; i < 40; i++) breaker.record("failure", "late", clock.now());
     await clock.advance(10_000);
     assert.deepEqual(changes, ["0: 1 down", "1000: 2 down", "2000: 0 down"]);
+    breaker.close();
+  });
+
+  it("is opened by no call that began before it closed and hung until then", async () => {
+    const { clock, breaker, changes } = setUp();
+    for (let i = 0; i < 20; i++) breaker.record("failure", "timeout", 0);
+    await clock.advance(3_000);
+    for (let i = 0; i < 100; i++) breaker.record("failure", "timeout", 1_999);
+    await clock.advance(0);
+    assert.deepEqual(changes, ["0: 1 timeout", "1000: 2 timeout", "2000: 0 timeout"]);
+    for (let i = 0; i < 20; i++) breaker.record("failure", "again", 2_000);
+    await clock.advance(0);
+    assert.equal(breaker.state, 1);
     breaker.close();
   });
 
@@ -225,10 +238,10 @@ it("agrees with the reference model in random histories", async () => {
       const failing = isUp(clock.now()) ? 0.3 : 0.9;
       for (let i = 0; i < count; i++) {
         const kind = random();
-        if (kind < 0.2) breaker.record("neutral");
+        if (kind < 0.2) breaker.record("neutral", "", clock.now());
         else {
           const failed = random() < failing;
-          breaker.record(failed ? "failure" : "success", "f");
+          breaker.record(failed ? "failure" : "success", "f", clock.now());
           reference.record(clock.now(), failed);
         }
         await clock.advance(0);

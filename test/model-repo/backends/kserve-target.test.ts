@@ -18,6 +18,8 @@ class FakeEndpoint {
   readonly target: string;
   /** What calls fail with; undefined: they succeed. */
   failure: RemoteCallError | undefined;
+  /** What checks of the server fail with, besides. */
+  serverFailure: RemoteCallError | undefined;
   /** What checks of the model alone fail with. */
   modelFailure: RemoteCallError | undefined;
   calls = 0;
@@ -34,10 +36,10 @@ class FakeEndpoint {
 
   async checkServerReady(): Promise<void> {
     if (this.failure?.status === status.UNAVAILABLE) throw this.failure;
+    if (this.serverFailure !== undefined) throw this.serverFailure;
   }
 
-  async checkReady(): Promise<void> {
-    await this.checkServerReady();
+  async checkModelReady(): Promise<void> {
     if (this.modelFailure !== undefined) throw this.modelFailure;
   }
 
@@ -70,7 +72,7 @@ function setUp(t: TestContext) {
 }
 
 async function fail(target: KserveTarget, count: number, isUnanswered: boolean): Promise<void> {
-  for (let i = 0; i < count; i++) target.record({ outcome: "failure", reason: "broken", isUnanswered });
+  for (let i = 0; i < count; i++) target.record({ startedMs: 0, outcome: "failure", reason: "broken", isUnanswered });
   await new Promise((resolve) => setImmediate(resolve));
 }
 
@@ -124,6 +126,29 @@ describe("a target", () => {
     gone.modelFailure = undefined;
     await clock.advance(40_000);
     assert.deepEqual([a.state, b.state], [0, 0]);
+  });
+
+  it("that is found down by the probe of one model is left out for all; one that only says so is not", async (t) => {
+    const { clock, target } = setUp(t);
+    const [unreached, unready] = [new FakeEndpoint(), new FakeEndpoint("gpu:8002")];
+    const [a, b] = [target("a", unreached), target("b", unreached)];
+    const [c, d] = [target("c", unready), target("d", unready)];
+    // The others' successes are more than the failures of one, who asks no more once it is left out.
+    for (let i = 0; i < 200; i++) {
+      for (const each of [b, d]) each.record({ startedMs: 0, outcome: "success", reason: "", isUnanswered: false });
+    }
+    for (const each of [a, c]) await fail(each, 20, true);
+    unreached.failure = down();
+    unready.serverFailure = new RemoteCallError(status.FAILED_PRECONDITION, "the server is not ready");
+    assert.deepEqual(
+      [a, b, c, d].map(({ state }) => state),
+      [1, 0, 1, 0],
+    );
+    await clock.advance(1_100);
+    assert.deepEqual(
+      [a, b, c, d].map(({ state }) => state),
+      [1, 1, 1, 0],
+    );
   });
 
   it("comes back by the smaller share of its two breakers, counted for each model", async (t) => {
