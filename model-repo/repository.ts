@@ -152,7 +152,8 @@ export class ModelRepository {
     const asked = parseLoadParameters(parameters);
     this.#checkControl();
     checkLoadName(name);
-    await this.#options.placements?.refresh?.(name);
+    const refresh = this.#options.placements?.refresh?.(name);
+    if (refresh !== undefined) await refresh;
     await this.#change(async () => {
       let override: ActiveOverride | undefined;
       try {

@@ -37,22 +37,9 @@ export function planOnnx(
   coreCount: number,
   gpus: readonly number[] = [],
 ): OnnxPlacement {
-  const warnings: string[] = [];
-  const setting = (key: string): string | undefined =>
-    config.parameters[key]?.string_value ??
-    backendConfig.get("onnxruntime")?.get(key) ??
-    backendConfig.get("")?.get(key);
-  const threads = (key: string): number => {
-    const asked = toInteger(config, key, setting(key) ?? "1");
-    if (asked <= coreCount) return Math.max(1, asked);
-    warnings.push(`model '${config.name}': ${key} ${asked} is cut to the ${coreCount} cores of this machine`);
-    return coreCount;
-  };
-  const intraOpThreads = threads("intra_op_thread_count");
-  const interOpThreads = threads("inter_op_thread_count");
-  for (const key of WITHOUT_EFFECT) {
-    if (setting(key) !== undefined) warnings.push(`model '${config.name}': onnxruntime-node has no '${key}'; ignored`);
-  }
+  const setting = settingOf(config, backendConfig);
+  const { settings, warnings } = sessionSettings(config, backendConfig, coreCount);
+  const { intraOpThreads } = settings;
   const asked = config.instance_group.flatMap((group) =>
     devicesOf(group, gpus).map((device, i) => ({ group, device, i })),
   );
@@ -64,16 +51,6 @@ export function planOnnx(
         `${coreCount} cores of this machine; it gets ${allowed}`,
     );
   }
-  const settings: SessionSettings = {
-    intraOpThreads,
-    interOpThreads,
-    executionMode:
-      toInteger(config, "execution_mode", setting("execution_mode") ?? "0") === 1 ? "parallel" : "sequential",
-    graphOptimizationLevel: optimizationLevel(config),
-    enableMemArena: isOn(config, "enable_mem_arena", setting("enable_mem_arena")),
-    enableMemPattern: isOn(config, "enable_mem_pattern", setting("enable_mem_pattern")),
-    extra: { ...NO_SPINNING, ...sessionParameters(config) },
-  };
   const surplus = new Set(onCpu.slice(allowed));
   const instances = asked
     .filter((instance) => !surplus.has(instance))
@@ -83,6 +60,44 @@ export function planOnnx(
       placement: placementOf(config, device, setting),
     }));
   return { instances, threadCount: Math.min(onCpu.length, allowed) * intraOpThreads, warnings };
+}
+
+/** How the configuration wants sessions opened, on whatever device, and what of it has no effect. */
+export function sessionSettings(
+  config: ModelConfig,
+  backendConfig: BackendConfig,
+  coreCount: number,
+): { readonly settings: SessionSettings; readonly warnings: string[] } {
+  const warnings: string[] = [];
+  const setting = settingOf(config, backendConfig);
+  const threads = (key: string): number => {
+    const asked = toInteger(config, key, setting(key) ?? "1");
+    if (asked <= coreCount) return Math.max(1, asked);
+    warnings.push(`model '${config.name}': ${key} ${asked} is cut to the ${coreCount} cores of this machine`);
+    return coreCount;
+  };
+  const settings: SessionSettings = {
+    intraOpThreads: threads("intra_op_thread_count"),
+    interOpThreads: threads("inter_op_thread_count"),
+    executionMode:
+      toInteger(config, "execution_mode", setting("execution_mode") ?? "0") === 1 ? "parallel" : "sequential",
+    graphOptimizationLevel: optimizationLevel(config),
+    enableMemArena: isOn(config, "enable_mem_arena", setting("enable_mem_arena")),
+    enableMemPattern: isOn(config, "enable_mem_pattern", setting("enable_mem_pattern")),
+    extra: { ...NO_SPINNING, ...sessionParameters(config) },
+  };
+  for (const key of WITHOUT_EFFECT) {
+    if (setting(key) !== undefined) warnings.push(`model '${config.name}': onnxruntime-node has no '${key}'; ignored`);
+  }
+  return { settings, warnings };
+}
+
+/** A setting of the model, else of the backend, else of all backends. */
+function settingOf(config: ModelConfig, backendConfig: BackendConfig): (key: string) => string | undefined {
+  return (key) =>
+    config.parameters[key]?.string_value ??
+    backendConfig.get("onnxruntime")?.get(key) ??
+    backendConfig.get("")?.get(key);
 }
 
 /** One device for each instance of a group; a group of GPUs has its instances on each of them. */

@@ -8,44 +8,28 @@ import { cudaOffer } from "../onnx-providers.ts";
 import type { Backend, LoadContext } from "./backend.ts";
 import type { BoundTensor } from "./batch-memory.ts";
 import { batchedModel } from "./batched-model.ts";
-import { OnnxInstance } from "./onnx-instance.ts";
+import { placedOnnx, startAll } from "./onnx-placed.ts";
 import { planOnnx } from "./onnx-settings.ts";
 
 export const onnxBackend: Backend = { load: loadOnnx };
 
 async function loadOnnx(context: LoadContext): Promise<Model> {
   const { config } = context.resolved;
-  const { gpus } = cudaOffer();
-  const {
-    instances: planned,
-    threadCount,
-    warnings,
-  } = planOnnx(config, context.backendConfig, context.coreCount, gpus);
-  for (const warning of warnings) context.log.warn({ model: config.name }, warning);
-  context.claimThreads(threadCount);
   const modelPath = await findModelFile(config, context.versionDirectory);
   await checkModelFile(context.resolved, context.versionDirectory);
-  const starts = await Promise.allSettled(
-    planned.map((instance) =>
-      OnnxInstance.start({
-        ...instance,
-        model: config.name,
-        modelPath,
-        batches: config.max_batch_size > 0,
-        inputs: config.input.map((input) => bind(config.name, input)),
-        outputs: config.output.map((output) => bind(config.name, output)),
-        clock: context.clock,
-        log: context.log,
-      }),
-    ),
-  );
-  const instances = starts.filter((start) => start.status === "fulfilled").map((start) => start.value);
-  const failed = starts.find((start) => start.status === "rejected");
-  if (failed !== undefined) {
-    await Promise.all(instances.map((instance) => instance.close()));
-    throw InferenceError.from(failed.reason);
-  }
-  return batchedModel(context, instances);
+  const tensors = {
+    batches: config.max_batch_size > 0,
+    inputs: config.input.map((input) => bind(config.name, input)),
+    outputs: config.output.map((output) => bind(config.name, output)),
+  };
+  if (context.placement !== undefined) return placedOnnx(context, context.placement, modelPath, tensors);
+  const { gpus } = cudaOffer();
+  const { instances, threadCount, warnings } = planOnnx(config, context.backendConfig, context.coreCount, gpus);
+  for (const warning of warnings) context.log.warn({ model: config.name }, warning);
+  context.claimThreads(threadCount);
+  const { clock, log } = context;
+  const options = instances.map((instance) => ({ ...instance, ...tensors, model: config.name, modelPath, clock, log }));
+  return batchedModel(context, await startAll(options));
 }
 
 /** A tensor of the configuration as an instance takes it; UNIMPLEMENTED for a type that the runtime cannot pass. */

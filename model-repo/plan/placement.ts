@@ -1,4 +1,5 @@
 /** What a plan says of single models, as the repository needs it: copies on devices instead of instance groups. */
+import type { DataType } from "../../proto/datatypes.ts";
 import type { Device, DeviceClass } from "../../proto/files/devices-file.ts";
 import type { PlannedBatch } from "../../proto/files/plan-file.ts";
 
@@ -26,9 +27,9 @@ export interface PlacedStage {
 
 export interface PlacedTensor {
   readonly name: string;
-  readonly datatype: string;
-  /** As the stage file has it, batch dimension included; undefined: the rank is open. */
-  readonly shape: readonly number[] | undefined;
+  readonly datatype: DataType;
+  /** As the stage file has it, batch dimension included; -1: any size. */
+  readonly shape: readonly number[];
 }
 
 /** An instance on a device. */
@@ -39,7 +40,7 @@ export interface PlacedCopy {
 }
 
 export interface PlacedGolden {
-  /** Absolute path of an .npz: `input.<name>` and `output.<name>`. */
+  /** Absolute path of an .npz: `input:<name>` and the whole model's `output:<name>`. */
   readonly file: string;
   readonly maxAbsDifference: number;
 }

@@ -82,6 +82,8 @@ export interface PlannedModel {
   /** Ids of its stages, first to last; one: the model is not cut. */
   readonly stages: readonly string[];
   readonly batch: PlannedBatch;
+  /** Weights that the stage files refer to, in their directory; null: inside the files, or not cut. */
+  readonly weights: FileReference | null;
   /** Staged against whole model, measured at plan time; null: not cut. */
   readonly numerics: Numerics | null;
 }
@@ -96,7 +98,7 @@ export interface PlannedBatch {
 export interface Numerics {
   /** Largest difference allowed at boot; 0: bit-identical. */
   readonly maxAbsDifference: number;
-  /** .npz with inputs and the whole model's outputs, and its hash. */
+  /** .npz with arrays `input:<name>` and the whole model's `output:<name>`. */
   readonly golden: FileReference;
 }
 
@@ -128,8 +130,8 @@ export interface PlannedStage {
 export interface StageTensor {
   readonly name: string;
   readonly datatype: DataType;
-  /** -1: any size; null: the rank is open. */
-  readonly shape: readonly number[] | null;
+  /** As the stage file has it, batch dimension included; -1: any size. */
+  readonly shape: readonly number[];
   /** "" for the request's own input, else the id of the stage that makes it. */
   readonly from: string;
 }

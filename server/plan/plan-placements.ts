@@ -63,16 +63,11 @@ function modelPlacement(plan: PlanFile, model: PlannedModel, directory: string):
 }
 
 function placedStage(plan: PlanFile, stage: PlannedStage, directory: string): PlacedStage {
-  const tensorOf = ({ name, datatype, shape }: PlannedStage["inputs"][number]) => ({
-    name,
-    datatype,
-    shape: shape ?? undefined,
-  });
   return {
     id: stage.id,
     file: stage.file === null ? undefined : join(directory, stage.file.path),
-    inputs: stage.inputs.map(tensorOf),
-    outputs: stage.outputs.map(tensorOf),
+    inputs: stage.inputs,
+    outputs: stage.outputs,
     graphOptimizationLevel: stage.graphOptimizationLevel,
     copies: plan.placements
       .filter((placement) => placement.stage === stage.id)

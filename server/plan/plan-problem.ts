@@ -46,8 +46,8 @@ export interface PlanFacts {
 
 /** Every file that a plan names. */
 export function filesOf(plan: PlanFile): FileReference[] {
-  const golden = plan.models.flatMap((model) => model.numerics?.golden ?? []);
-  return [...plan.stages.flatMap((stage) => stage.file ?? []), ...golden];
+  const ofModels = plan.models.flatMap((model) => [model.weights ?? [], model.numerics?.golden ?? []].flat());
+  return [...plan.stages.flatMap((stage) => stage.file ?? []), ...ofModels];
 }
 
 /** The first thing that keeps the plan from being served here; undefined: it fits. */

@@ -66,6 +66,7 @@ export function samplePlan(overrides: Partial<PlanFile> = {}): PlanFile {
         reach: 1,
         stages: ["small-0"],
         batch: { max: 8, preferred: [8], maxQueueDelayUs: 0 },
+        weights: null,
         numerics: null,
       },
       {
@@ -76,6 +77,7 @@ export function samplePlan(overrides: Partial<PlanFile> = {}): PlanFile {
         reach: 0.2,
         stages: ["giant-0", "giant-1"],
         batch: { max: 4, preferred: [4], maxQueueDelayUs: 1000 },
+        weights: null,
         numerics: { maxAbsDifference: 0, golden: { path: "golden/giant.npz", hash: GOLDEN_HASH } },
       },
     ],
