@@ -3,7 +3,7 @@ import { latencyOf, type ModelOption, type PlacementModel } from "./model.ts";
 import type { StageCost } from "./stage-cost.ts";
 
 const PRICE_STEPS = 200;
-/** Partial choices kept while levels are joined. */
+/** PartialChoice choices kept while levels are joined. */
 const BEAM = 512;
 
 /** One option a level, and the best that any placement of them could reach: requests a second, or watts. */
@@ -29,22 +29,22 @@ export function rankChoices(model: PlacementModel, count: number): RankedChoice[
     .slice(0, count);
 }
 
-interface Partial {
+interface PartialChoice {
   readonly options: readonly number[];
   readonly cost: number;
   readonly latencyMs: number;
 }
 
 /** Cheapest sums of one cost a level; a partial choice stays only where the fastest rest keeps it within the budget. */
-function joinLevels(model: PlacementModel, costs: readonly (readonly number[])[]): Partial[] {
+function joinLevels(model: PlacementModel, costs: readonly (readonly number[])[]): PartialChoice[] {
   const fastest = model.levels.map((level) =>
     level.countsForLatency ? Math.min(...level.options.map((option) => option.latencyMs)) : 0,
   );
   let restMs = fastest.reduce((sum, ms) => sum + ms, 0);
-  let partials: Partial[] = [{ options: [], cost: 0, latencyMs: 0 }];
+  let partials: PartialChoice[] = [{ options: [], cost: 0, latencyMs: 0 }];
   for (const [k, level] of model.levels.entries()) {
     restMs -= fastest[k] ?? 0;
-    const next: Partial[] = [];
+    const next: PartialChoice[] = [];
     for (const partial of partials) {
       for (const [p, option] of level.options.entries()) {
         const latencyMs = partial.latencyMs + (level.countsForLatency ? option.latencyMs : 0);

@@ -25,6 +25,18 @@ export interface SearchEffort {
   readonly starts: number;
   /** Whole passes over the devices without any gain that end a start. */
   readonly passes: number;
+  /** About how many floating-point operations it may take: unlike time the same on every machine. */
+  readonly operations: number;
+  /** Nothing better than this can be: requests a second or watts. */
+  readonly bound: number;
+}
+
+/** What a search goes through the problem with. */
+interface Search {
+  readonly model: PlacementModel;
+  readonly random: () => number;
+  readonly effort: SearchEffort;
+  operationsLeft: number;
 }
 
 /** Less than this share of a value is no gain. */
@@ -38,15 +50,31 @@ export function placeByRule(model: PlacementModel, choice: readonly number[], ef
   const units = unitsOf(model, choice);
   let best: Placed | null = null;
   for (let start = 0; start < effort.starts; start++) {
-    const random = seededRandom(SEED + start);
-    const jitter = start === 0 ? () => 0 : random;
-    const packed = packMissing(model, units, emptyBins(model), jitter);
+    const search = newSearch(model, effort, start);
+    const packed = packMissing(model, units, emptyBins(model), start === 0 ? () => 0 : search.random);
     if (packed === null) continue;
-    const filled = fill(model, { choice, units, bins: packed }, start === 0 ? null : random);
-    const placed = improve(model, filled, effort.passes, random);
+    const filled = fill(search, { choice, units, bins: packed }, start === 0 ? null : search.random);
+    const placed = ruinAndRefill(search, filled);
     if (best === null || isBetter(model, placed, best)) best = placed;
+    if (isAtBound(search, best)) break;
   }
   return best;
+}
+
+/** Ruin and refill from a layout that came from elsewhere. */
+export function improve(model: PlacementModel, from: Placed, effort: SearchEffort): Placed {
+  return ruinAndRefill(newSearch(model, effort, 0), from);
+}
+
+function newSearch(model: PlacementModel, effort: SearchEffort, start: number): Search {
+  return { model, random: seededRandom(SEED + start), effort, operationsLeft: effort.operations / effort.starts };
+}
+
+/** Within the gap that solvers may leave too. */
+function isAtBound({ model, effort }: Search, { balance }: Placed): boolean {
+  const gap = Math.max(model.relativeGap / 4, TOLERANCE);
+  if (model.objective === "throughput") return balance.rate >= effort.bound * (1 - gap);
+  return balance.rate >= model.rate * (1 - TOLERANCE) && balance.watts <= effort.bound * (1 + gap);
 }
 
 /** Whether `a` is worth more: it serves more, or as much with fewer watts, or the same with fewer devices. */
@@ -69,13 +97,15 @@ export function evaluate(model: PlacementModel, layout: Layout): Placed {
 }
 
 /** Ruins one device after the other and fills again, as long as that helps. Equal layouts are taken half of the time. */
-export function improve(model: PlacementModel, from: Placed, passes: number, random: () => number): Placed {
+function ruinAndRefill(search: Search, from: Placed): Placed {
+  const { model, random, effort } = search;
   let best = dropIdle(model, from);
   let current = best;
-  for (let idle = 0; idle < passes; ) {
+  for (let idle = 0; idle < effort.passes && !isAtBound(search, best); ) {
     let isGain = false;
     for (const move of moves(model, current, random)) {
-      const next = ruin(model, current, move, random);
+      if (search.operationsLeft <= 0 || isAtBound(search, best)) return best;
+      const next = ruin(search, current, move);
       if (next === null) continue;
       if (isBetter(model, next, best)) {
         best = next;
@@ -90,9 +120,18 @@ export function improve(model: PlacementModel, from: Placed, passes: number, ran
   return best;
 }
 
+/** Pivots of the balance are about as many as its rows, and each goes over all cells. */
+function evaluateCounted(search: Search, layout: Layout): Placed {
+  const rows = layout.units.length + layout.bins.length;
+  const columns = rows + layout.bins.reduce((sum, bin) => sum + bin.units.length, 0);
+  search.operationsLeft -= rows * rows * columns;
+  return evaluate(search.model, layout);
+}
+
 /** Adds copies while the prices of the balance say that one can help; `random` picks among the good ones, null the best. */
-export function fill(model: PlacementModel, layout: Layout, random: (() => number) | null): Placed {
-  let placed = evaluate(model, layout);
+function fill(search: Search, layout: Layout, random: (() => number) | null): Placed {
+  const { model } = search;
+  let placed = evaluateCounted(search, layout);
   for (;;) {
     if (model.objective === "energy" && placed.balance.rate >= model.rate * (1 - TOLERANCE)) return placed;
     const candidates = candidateCopies(model, placed);
@@ -100,7 +139,7 @@ export function fill(model: PlacementModel, layout: Layout, random: (() => numbe
     const skip = random === null || random() < 0.5 ? 0 : Math.floor(random() * candidates.length);
     const tried = candidates.slice(skip, skip + TRIED).map(({ b, unit }) => {
       const units = [...(placed.layout.bins[b]?.units ?? []), unit];
-      return evaluate(model, { ...placed.layout, bins: changeOne(placed.layout.bins, b, units) });
+      return evaluateCounted(search, { ...placed.layout, bins: changeOne(placed.layout.bins, b, units) });
     });
     // Equal values are taken: two copies may help together where neither does alone.
     placed = tried.reduce((a, b) => (isBetter(model, b, a) ? b : a));
@@ -167,7 +206,8 @@ function moves(model: PlacementModel, { layout, balance }: Placed, random: () =>
 }
 
 /** The devices lose their copies; what must be somewhere is packed again, then the rest is filled. */
-function ruin(model: PlacementModel, from: Placed, move: Move, random: () => number): Placed | null {
+function ruin(search: Search, from: Placed, move: Move): Placed | null {
+  const { model, random } = search;
   const { layout } = from;
   let bins = layout.bins;
   for (const [i, bin] of move.bins.entries()) {
@@ -177,7 +217,7 @@ function ruin(model: PlacementModel, from: Placed, move: Move, random: () => num
   const refill = (empty: readonly Bin[]): Placed | null => {
     const packed = packMissing(model, layout.units, empty, random);
     if (packed === null) return null;
-    return dropIdle(model, fill(model, { ...layout, bins: packed }, random() < 0.5 ? null : random));
+    return dropIdle(model, fill(search, { ...layout, bins: packed }, random() < 0.5 ? null : random));
   };
   const saved = move.bins[0]?.classIndex;
   if (model.objective === "energy" && move.unit < 0 && saved !== undefined) {
