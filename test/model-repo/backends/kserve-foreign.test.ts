@@ -1,9 +1,11 @@
 /** Remotes that are not ours, TLS, and a model that comes from a folder. */
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
+import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
 import { type Metadata, Server, ServerCredentials, type ServerUnaryCall, type sendUnaryData } from "@grpc/grpc-js";
+import { readCredentials } from "../../../model-repo/backends/kserve-credentials.ts";
 import { ModelRunner } from "../../../model-repo/model-runner.ts";
 import { InferenceError } from "../../../proto/errors.ts";
 import { loadServices } from "../../../proto/load.ts";
@@ -130,6 +132,18 @@ describe("TLS", { skip: skipWithout(hasOpenssl() ? undefined : "openssl is not i
       assert.equal(error.code, code);
       assert.match(error.message, text);
     }
+
+    // Who shares a breaker: the same files and server name, whatever the files are called.
+    const connection = async (roots: string, authority?: string) => {
+      const settings = { tls: { rootCertificates: roots, certificate: undefined, key: undefined }, authority };
+      return (await readCredentials("m", settings, folder)).connection;
+    };
+    await copyFile(file("ca.pem"), file("same.pem"));
+    assert.equal(await connection("same.pem"), await connection(file("ca.pem")));
+    assert.notEqual(await connection("other.pem"), await connection("ca.pem"));
+    assert.notEqual(await connection("ca.pem", "giant.example"), await connection("ca.pem"));
+    const { connection: plain } = await readCredentials("m", { tls: undefined, authority: undefined }, folder);
+    assert.notEqual(plain, await connection("ca.pem"));
   });
 });
 

@@ -1,8 +1,6 @@
 /** Models on another server: real connections to a server of ours in this process. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { createServer } from "node:net";
-import { describe, it, type TestContext } from "node:test";
+import { describe, it } from "node:test";
 import { SharedBreakers } from "../../../model-repo/backends/breaker-registry.ts";
 import type { ModelConfig } from "../../../model-repo/config/model-config.ts";
 import { InferenceError } from "../../../proto/errors.ts";
@@ -12,7 +10,7 @@ import { VirtualClock } from "../../../scheduler/clock.ts";
 import { FakeModel } from "../../server/support/fake-repository.ts";
 import { until } from "../../server/support/test-server.ts";
 import { floats, fp32, request } from "../../support/tensors.ts";
-import { type Level, loadLevel, loadLevelAt, startRemote } from "../support/remote-level.ts";
+import { freePort, type Level, loadLevel, loadLevelAt, startRemote } from "../support/remote-level.ts";
 
 function ask(values: readonly number[], overrides: Partial<InferenceRequest> = {}): InferenceRequest {
   return request({ inputs: [fp32("INPUT0", [values.length / 2, 2], values)], ...overrides });
@@ -26,16 +24,6 @@ const int64 = (value: bigint): Parameter => ({ kind: "int64", value });
 const DYNAMIC = {
   dynamic_batching: { preferred_batch_size: [8], max_queue_delay_microseconds: 1_000, preserve_ordering: false },
 } as unknown as Partial<ModelConfig>;
-
-/** A port where nobody listens. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const address = server.address();
-  server.close();
-  await once(server, "close");
-  return typeof address === "object" && address !== null ? address.port : 0;
-}
 
 describe("a request to a remote level", () => {
   it("comes back with the remote's answer; id and parameters went along", async (t) => {
@@ -261,43 +249,6 @@ describe("targets", () => {
     await startRemote(t, { grpc: { port: remote.server.server.port } });
     const again = await loadLevelAt(t, remote.target, clock, { breakers });
     assert.deepEqual([again, two].map(states), [[0], [0, 1]], "the load has seen that the server is back");
-  });
-});
-
-describe("loading", () => {
-  const refused = async (t: TestContext, target: string, config: Partial<ModelConfig>) =>
-    failure(loadLevel(t, target, { config }));
-
-  it("is refused with what to do while no target answers", async (t) => {
-    const port = await freePort();
-    const error = await failure(loadLevel(t, `127.0.0.1:${port}`));
-    assert.equal(error.code, "UNAVAILABLE");
-    assert.match(error.message, /^model 'm' on remote '127\.0\.0\.1:\d+': .+\. Start that server with the model, or/s);
-  });
-
-  it("is refused while the server or its model is not ready", async (t) => {
-    const remote = await startRemote(t);
-    remote.server.health.ready = false;
-    assert.match((await failure(loadLevel(t, remote.target))).message, /the server is not ready/);
-    remote.server.health.ready = true;
-    const error = await failure(loadLevel(t, remote.target, { parameters: { model: "dwarf" } }));
-    assert.equal(error.code, "UNAVAILABLE");
-    assert.match(error.message, /'dwarf'/);
-  });
-
-  it("is refused where the remote has another model", async (t) => {
-    const { target } = await startRemote(t);
-    const tensor = (name: string, data_type: string, dims: number[]) => [{ name, data_type, dims }];
-    const cases: [object, RegExp][] = [
-      [{ input: tensor("x", "TYPE_FP32", [-1]) }, /input 'x' does not exist there; its inputs are 'INPUT0'$/],
-      [{ output: tensor("OUTPUT0", "TYPE_INT8", [-1]) }, /output 'OUTPUT0' is INT8 in config.pbtxt and FP32 there$/],
-      [{ input: tensor("INPUT0", "TYPE_FP32", [2, 2]) }, /has shape \[-1,2,2\] in config.pbtxt and \[-1,-1\] there/],
-    ];
-    for (const [config, text] of cases) {
-      const error = await refused(t, target, config);
-      assert.equal(error.code, "INVALID_ARGUMENT");
-      assert.match(error.message, text);
-    }
   });
 });
 

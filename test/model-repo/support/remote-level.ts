@@ -1,4 +1,6 @@
 /** A server of ours as the remote, and `kserve` models that point at it. */
+import { once } from "node:events";
+import { createServer } from "node:net";
 import type { TestContext } from "node:test";
 import type { LoadContext } from "../../../model-repo/backends/backend.ts";
 import type { SharedBreakers } from "../../../model-repo/backends/breaker-registry.ts";
@@ -32,6 +34,16 @@ export async function startRemote(t: TestContext, options: TestServerOptions = {
   repository.models.set("giant", model);
   const server = await TestServer.start(t, repository, options);
   return { server, model, target: `127.0.0.1:${server.server.port}` };
+}
+
+/** A port where nobody listens. */
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const address = server.address();
+  server.close();
+  await once(server, "close");
+  return typeof address === "object" && address !== null ? address.port : 0;
 }
 
 export interface LevelOptions {
