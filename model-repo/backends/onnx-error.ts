@@ -13,6 +13,13 @@ export function onnxRuntimeError(reason: unknown): InferenceError {
       "the model has BF16 inputs or outputs, which onnxruntime-node cannot pass; cast them to FP32 in the model",
     );
   }
+  if (text.includes("ExecutionProvider_Cuda: Failed to load shared library")) {
+    return new InferenceError(
+      "UNAVAILABLE",
+      "onnxruntime-node's CUDA provider cannot be loaded: it is not installed, or CUDA or cuDNN is missing; " +
+        "'hybridserve doctor' says how to install it, or use kind: KIND_CPU",
+    );
+  }
   const shortened = text.length > MAX_TEXT ? `${[...text].slice(0, MAX_TEXT).join("")}...` : text;
   return new InferenceError("INTERNAL", `onnx runtime error ${onnxRuntimeErrorCode(text)}: ${shortened}`);
 }
