@@ -98,10 +98,15 @@ function promise({ metric, epsilon, risk, levels, dataset }: CalibrationReportDa
     metric === "gap"
       ? `the share of right answers is at most ${margin} percentage points below that of ${last} alone`
       : `at most ${margin} % of the rows are answered wrong that ${last} alone would get right`;
+  const groups = dataset.certifyGroups;
+  const grouped =
+    groups === null
+      ? null
+      : ` The samples of the test are the ${whole(groups.groups)} groups of these rows; a group weighs by its rows, by ${whole(groups.mostRows)} at most, so that the mean over rows is bounded, not that over groups.`;
   return boxHtml(
     "promise",
     markup`<strong>What the certificate promises</strong>
-<p>For new rows that come from the same source as the ${whole(dataset.certifyRows)} certify rows, at every certified point: ${what}. The procedure that says so is wrong in at most ${significant(risk * 100)} % of calibrations. It is a statement about the mean over many rows, not about one row, one class or one customer.</p>
+<p>For new rows that come from the same source as the ${whole(dataset.certifyRows)} certify rows, at every certified point: ${what}. The procedure that says so is wrong in at most ${significant(risk * 100)} % of calibrations. It is a statement about the mean over many rows, not about one row, one class or one customer.${grouped}</p>
 <strong>What voids it</strong>${listHtml([
       "Rows that differ from the certify rows: another camera, season, customer or preprocessing. The drift watch looks for this; it cannot see everything.",
       "A changed model file, confidence, threshold, label map or order of levels: calibrate again.",

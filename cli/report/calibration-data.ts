@@ -51,6 +51,8 @@ export interface ReportDataset {
   readonly fitRows: number;
   readonly tuneRows: number;
   readonly certifyRows: number;
+  /** Groups of the certify rows and the rows with which one weighs at most; null: rows are on their own. */
+  readonly certifyGroups: { readonly groups: number; readonly mostRows: number } | null;
   readonly tuneHash: string;
   readonly certifyHash: string;
   /** How often these certify rows were used for this cascade, this time included. */

@@ -74,6 +74,7 @@ function confidenceLevel({ risk }: CalibrationReportData): string {
 
 function provenanceSection(data: CalibrationReportData): Section {
   const { dataset, feasibility } = data;
+  const groups = dataset.certifyGroups === null ? null : ` in ${whole(dataset.certifyGroups.groups)} groups`;
   return {
     id: "data",
     title: "Where these figures come from",
@@ -91,7 +92,7 @@ function provenanceSection(data: CalibrationReportData): Section {
         ],
         [
           "Certify split",
-          markup`${whole(dataset.certifyRows)} rows: used for nothing but the certificate; hash <code>${dataset.certifyHash}</code>`,
+          markup`${whole(dataset.certifyRows)} rows${groups}: used for nothing but the certificate; hash <code>${dataset.certifyHash}</code>`,
         ],
         ["Uses of the certify split", whole(dataset.certifyUses)],
       ]),
