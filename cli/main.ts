@@ -8,6 +8,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["serve", async () => (await import("./serve.ts")).serveCommand],
   ["validate", async () => (await import("./validate.ts")).validateCommand],
   ["calibrate", async () => (await import("./calibrate.ts")).calibrateCommand],
+  ["profile", async () => (await import("./profile.ts")).profileCommand],
   ["doctor", async () => (await import("./doctor.ts")).doctorCommand],
 ]);
 

@@ -1,4 +1,5 @@
 /** devices.json: the machines a plan may use. Classes say what kinds of device there are, devices how many and where. */
+import { coresOf } from "../core-list.ts";
 import { JsonField } from "./json-field.ts";
 
 export const DEVICES_FORMAT_VERSION = 1;
@@ -67,6 +68,11 @@ const DEFAULT_LINKS: Links = {
   sameNode: { bytesPerMs: 1e6, latencyMs: 0.1 },
   betweenNodes: { bytesPerMs: 1.25e6, latencyMs: 0.2 },
 };
+
+/** Threads of a run on the device: one for each core that it is pinned to. Profiles and plans both use so many. */
+export function threadsOf({ cpus }: Device): number {
+  return Math.max(1, coresOf(cpus).length);
+}
 
 /** Reads and checks devices.json; throws INVALID_ARGUMENT naming file and field. */
 export function readDevicesFile(text: string, file: string): DevicesFile {

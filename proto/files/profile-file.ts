@@ -153,7 +153,8 @@ function readClassProfile(field: JsonField): ClassProfile {
   return { class: field.get("class").string(), batches, stopped };
 }
 
-function readBatch(field: JsonField): BatchProfile {
+/** One entry of `batches`. */
+export function readBatch(field: JsonField): BatchProfile {
   field.object(["batchSize", "serviceMs", "peakBytes", "energy"]);
   const serviceMs = field
     .get("serviceMs")

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { readDevicesFile } from "../../../proto/files/devices-file.ts";
+import { readDevicesFile, threadsOf } from "../../../proto/files/devices-file.ts";
 
 const CPU = { name: "core", kind: "cpu", memoryBytes: 2 ** 30, watts: null };
 const GPU = {
@@ -36,6 +36,7 @@ describe("readDevicesFile", () => {
     ]);
     assert.deepEqual(links.betweenNodes, { bytesPerMs: 5, latencyMs: 1 });
     assert.ok(links.sameNode.bytesPerMs > 0);
+    assert.deepEqual(devices.map(threadsOf), [5, 1, 1, 1]);
   });
 
   it("reads links and watts that are not given as known or default", () => {
