@@ -75,6 +75,8 @@ export interface ProfileResult {
 }
 
 export interface CompareResult {
+  /** What the whole model answers. */
+  readonly expected: readonly Tensor[];
   readonly outputs: readonly OutputDifference[];
 }
 

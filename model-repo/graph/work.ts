@@ -103,7 +103,7 @@ export async function compareStages(job: CompareJob): Promise<CompareResult> {
     }
     await session.release();
   }
-  return { outputs: expected.map((tensor) => outputDifference(tensor, known.get(tensor.name))) };
+  return { expected, outputs: expected.map((tensor) => outputDifference(tensor, known.get(tensor.name))) };
 }
 
 /**

@@ -72,44 +72,46 @@ const KNOWN_DOMAINS: ReadonlySet<string> = new Set(["", "ai.onnx.ml", "com.micro
 /** INVALID_ARGUMENT where nodes are out of order, a name is computed twice or one is used that nobody computes. */
 export function toCutGraph(graph: OnnxGraph): CutGraph {
   const constants: CutConstant[] = [];
-  /** Constants behind each constant name, the constant itself last. */
-  const constantsOf = new Map<string, readonly number[]>();
-  const define = (name: string, closure: readonly number[]) => {
-    if (name === "") return;
-    if (constantsOf.has(name)) throw refused(graph, `'${name}' is defined twice`);
-    constantsOf.set(name, closure);
+  /** What each constant is computed from. */
+  const needs: (readonly number[])[] = [];
+  const constantOf = new Map<string, number>();
+  const addConstant = (constant: CutConstant, names: readonly string[], needed: readonly number[]) => {
+    for (const name of names) {
+      if (constantOf.has(name)) throw refused(graph, `'${name}' is defined twice`);
+      constantOf.set(name, constants.length);
+    }
+    constants.push(constant);
+    needs.push(needed);
   };
   graph.initializers.forEach(({ name, dataBytes }, index) => {
-    define(name, [constants.length]);
-    constants.push({ kind: "initializer", index, bytes: dataBytes });
+    addConstant({ kind: "initializer", index, bytes: dataBytes }, [name], []);
   });
-  const inputs = graph.inputs.map((input) => input.name).filter((name) => !constantsOf.has(name));
+  const inputs = graph.inputs.map((input) => input.name).filter((name) => !constantOf.has(name));
   const known = new Set(inputs);
   const nodes: CutNode[] = [];
   graph.nodes.forEach((node, index) => {
     const names = unique([...node.inputs, ...node.captures]).filter((name) => name !== "");
-    const missing = names.find((name) => !constantsOf.has(name) && !known.has(name));
+    const missing = names.find((name) => !constantOf.has(name) && !known.has(name));
     if (missing !== undefined) {
       throw refused(graph, `${label(node, index)} reads '${missing}', which nothing before it computes`);
     }
-    const reads = names.filter((name) => !constantsOf.has(name));
-    const needed = unique(names.flatMap((name) => constantsOf.get(name) ?? [])).sort((a, b) => a - b);
+    const reads = names.filter((name) => !constantOf.has(name));
+    const direct = placesOf(names, constantOf);
     const writes = node.outputs.filter((name) => name !== "");
     const ownBytes = node.range.end - node.range.start;
-    const twice = writes.find((name) => known.has(name) || constantsOf.has(name));
+    const twice = writes.find((name, i) => known.has(name) || constantOf.has(name) || writes.indexOf(name) < i);
     if (twice !== undefined) throw refused(graph, `'${twice}' is defined twice`);
     if (reads.length === 0 && isRepeatable(node, graph)) {
-      const closure = [...needed, constants.length];
-      for (const name of writes) define(name, closure);
-      constants.push({ kind: "node", index, bytes: ownBytes });
+      addConstant({ kind: "node", index, bytes: ownBytes }, writes, direct);
       return;
     }
     for (const name of writes) known.add(name);
-    nodes.push({ index, name: node.name, opType: node.opType, reads, writes, constants: needed, ownBytes });
+    const { name, opType } = node;
+    nodes.push({ index, name, opType, reads, writes, constants: withNeeds(direct, needs), ownBytes });
   });
   const outputs = graph.outputs.map((output) => output.name);
   for (const name of outputs) {
-    if (!known.has(name) && !constantsOf.has(name)) throw refused(graph, `nothing computes its output '${name}'`);
+    if (!known.has(name) && !constantOf.has(name)) throw refused(graph, `nothing computes its output '${name}'`);
   }
   const used = usedNodes(nodes, outputs);
   return {
@@ -118,8 +120,24 @@ export function toCutGraph(graph: OnnxGraph): CutGraph {
     tensors: lifetimes(used),
     inputs,
     outputs,
-    constantOutputs: unique(outputs.flatMap((name) => constantsOf.get(name) ?? [])).sort((a, b) => a - b),
+    constantOutputs: withNeeds(placesOf(outputs, constantOf), needs),
   };
+}
+
+function placesOf(names: readonly string[], constantOf: ReadonlyMap<string, number>): number[] {
+  return names.flatMap((name) => constantOf.get(name) ?? []);
+}
+
+/** The constants and all they are computed from, ascending. */
+function withNeeds(direct: readonly number[], needs: readonly (readonly number[])[]): number[] {
+  const all = new Set<number>();
+  const open = [...direct];
+  for (let place = open.pop(); place !== undefined; place = open.pop()) {
+    if (all.has(place)) continue;
+    all.add(place);
+    open.push(...(needs[place] ?? []));
+  }
+  return [...all].sort((a, b) => a - b);
 }
 
 /** Bytes of weights by node, those of several nodes apart: a stage holds them once. */

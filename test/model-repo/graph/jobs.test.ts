@@ -67,6 +67,9 @@ describe("profile", () => {
     assert.ok((found.cuts[0] ?? 0) >= 10, `cut at ${found.cuts}`);
     const compared = await compareStaged(model, found.cuts);
     assert.deepEqual(compared.outputs, [{ name: "x8", isBitIdentical: true, maxAbs: 0 }]);
+    const [expected] = compared.expected;
+    assert.deepEqual([expected?.name, expected?.datatype, expected?.shape], ["x8", "FP32", [8, WIDE]]);
+    assert.equal(expected?.data.byteLength, 8 * WIDE * 4);
   });
 
   it("has a time for every node of an optimised graph, control flow included", async (context) => {

@@ -95,6 +95,7 @@ describe("toCutGraph", () => {
         "'m.onnx' cannot be cut: node 'Relu_y' (Relu) reads 'a', which nothing before it computes; check the export",
     });
     refused([node("Relu", ["x"], ["y"]), node("Relu", ["x"], ["y"])])(/'y' is defined twice/);
+    refused([node("Split", ["x"], ["y", "y"])])(/'y' is defined twice/);
     refused([node("Relu", ["x"], ["a"])])(/nothing computes its output 'y'/);
   });
 });
