@@ -128,6 +128,8 @@ describe("models made of models", () => {
     assert.equal(repository.isModelReady("outer", ""), false);
     const closes = world.events.filter((event) => event.startsWith("close"));
     assert.deepEqual(closes, ["close outer:1=o", "close top:1=t", "close small:1=s"]);
+    const index = rows(await repository.index(false)).join();
+    assert.match(index, /outer:1 UNAVAILABLE \(.* depends on 'top' which has no loaded version.*top:1 .* no policy/s);
     world.failing.clear();
     world.disk.set("top", { versions: { 1: "t3" }, parts: ["small", "large"] });
     await repository.load("top", NO_PARAMETERS);
@@ -158,17 +160,33 @@ describe("models made of models", () => {
     assert.equal(repository.lookup("top", ""), top);
   });
 
-  it("follow when whole and part have changed places", async () => {
+  it("follow when whole and part have changed places, whichever is loaded first", async () => {
     const world = cascadeWorld();
-    const repository = world.repository();
+    const repository = world.repository({ controlMode: "poll" });
     await repository.start();
     world.disk.set("small", { versions: { 1: "s2" }, parts: ["top"] });
     world.disk.set("top", { versions: { 1: "t2" } });
-    await repository.load("small", NO_PARAMETERS);
+    await world.clock.advance(2_500);
     await settle();
     assert.deepEqual((repository.lookup("small", "") as FakeModel).parts, [repository.lookup("top", "")]);
     const closes = world.events.filter((event) => event.startsWith("close"));
     assert.deepEqual(closes, ["close top:1=t", "close small:1=s"]);
+    await repository.close();
+  });
+
+  it("say why they stop serving over a part that came after them in the order on disk", async () => {
+    const world = cascadeWorld();
+    world.disk.set("outer", { versions: { 1: "o" }, parts: ["top"] });
+    const repository = world.repository({ controlMode: "poll" });
+    await repository.start();
+    world.disk.set("top", { versions: { 1: "t2" }, parts: [] });
+    world.disk.set("small", { versions: { 1: "s2" } });
+    world.failing.set("top:1", "no policy");
+    await world.clock.advance(2_500);
+    await settle();
+    const index = rows(await repository.index(false)).join();
+    assert.match(index, /outer:1 UNAVAILABLE \(.* depends on 'top' which has no loaded version.*top:1 .* no policy/s);
+    await repository.close();
   });
 
   it("close before a part that is unloaded while they still answer what they have in hand", async () => {
