@@ -119,10 +119,14 @@ export class CascadeRun {
     await this.#allOf(parts);
   }
 
-  /** Ends when all ways have ended, the failed ones too. */
+  /** Ends when all ways have ended, also those that end because another failed. */
   async #allOf(ways: readonly Promise<void>[]): Promise<void> {
-    await Promise.allSettled(ways);
-    if (this.#atLevels.reason !== undefined) throw this.#atLevels.reason;
+    try {
+      await Promise.all(ways);
+    } catch (error) {
+      await Promise.allSettled(ways);
+      throw error;
+    }
   }
 
   async #ask(level: number, rows: readonly number[], fallback: Fallback | undefined): Promise<void> {
