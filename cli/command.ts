@@ -1,4 +1,5 @@
 /** What every command of `hybridserve` is to the dispatcher, and the exit codes they share. */
+import { didYouMean } from "../proto/suggest.ts";
 
 export const EXIT_OK = 0;
 export const EXIT_FAILED = 1;
@@ -27,4 +28,12 @@ export interface Command {
 export function usageError(io: CommandIo, command: string, message: string): number {
   io.stderr(`hybridserve ${command}: ${message}\nSee: hybridserve ${command} --help\n`);
   return EXIT_USAGE;
+}
+
+/** What a command line did not parse for: Node's text up to its first sentence, with the flag that may have been meant. */
+export function parseErrorText(error: unknown, flags: Iterable<string>): string {
+  const message = (error instanceof Error ? error.message : String(error)).split(". ")[0] ?? "";
+  const flag = /'--([\w-]+)'/.exec(message)?.[1];
+  const isUnknown = error instanceof Error && "code" in error && error.code === "ERR_PARSE_ARGS_UNKNOWN_OPTION";
+  return isUnknown && flag !== undefined ? message + didYouMean(flag, flags, "--") : message;
 }

@@ -10,8 +10,7 @@ import {
   type RepositoryReport,
 } from "../model-repo/config/inspect-repository.ts";
 import { InferenceError } from "../proto/errors.ts";
-import { didYouMean } from "../proto/suggest.ts";
-import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
+import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, parseErrorText, usageError } from "./command.ts";
 
 const FORMAT_VERSION = 1;
 
@@ -60,7 +59,7 @@ async function validate(argv: readonly string[], io: CommandIo): Promise<number>
   try {
     values = parse(argv);
   } catch (error) {
-    return usageError(io, "validate", usageText(error));
+    return usageError(io, "validate", parseErrorText(error, Object.keys(OPTIONS)));
   }
   if (values.help) {
     io.stdout(HELP);
@@ -89,14 +88,6 @@ async function validate(argv: readonly string[], io: CommandIo): Promise<number>
 
 function parse(argv: readonly string[]) {
   return parseArgs({ args: [...argv], options: OPTIONS, strict: true, allowPositionals: false }).values;
-}
-
-/** Node's text up to its first sentence, with the flag that may have been meant. */
-function usageText(error: unknown): string {
-  const message = (error instanceof Error ? error.message : String(error)).split(". ")[0] ?? "";
-  const flag = /'--([\w-]+)'/.exec(message)?.[1];
-  const isUnknown = error instanceof Error && "code" in error && error.code === "ERR_PARSE_ARGS_UNKNOWN_OPTION";
-  return isUnknown && flag !== undefined ? message + didYouMean(flag, Object.keys(OPTIONS), "--") : message;
 }
 
 function toJson(repositories: readonly string[], { models, ignored }: RepositoryReport): string {

@@ -12,15 +12,21 @@ const DEFAULT_MAX_BATCH_SIZE = 64;
 
 export interface NewCascade {
   readonly inputs: readonly TensorSpec[];
-  /** The one output: the scores, under the last level's name for them. */
+  /** The scores, under the last level's name for them. */
   readonly output: TensorSpec;
+  /**
+   * What tells which tokens count, where the levels are sequence models that say it: answers are compared by it too, as in
+   * the drift watch.
+   */
+  readonly mask: TensorSpec | null;
   readonly levels: readonly CascadeLevel[];
 }
 
 /**
  * Wires levels, smallest first, into a cascade whose tensors are the last level's. Inputs are matched by name, else by
  * being the only one of their type and shape; an input of another shape becomes an input of the cascade of its own.
- * Throws INVALID_ARGUMENT where a score output is not clear or the shapes of the scores differ.
+ * Throws INVALID_ARGUMENT where a score output is not clear or the shapes of the scores differ, and where some levels have
+ * a mask of tokens and others have none.
  */
 export function newCascade(levels: readonly ModelSignature[]): NewCascade {
   const last = levels.at(-1);
@@ -29,6 +35,7 @@ export function newCascade(levels: readonly ModelSignature[]): NewCascade {
   }
   const inputs: TensorSpec[] = rowSpecs(last, last.inputs);
   const output = rowSpecs(last, [scoreOutput(last)])[0] as TensorSpec; // one in, one out
+  const mask = tokenMask(levels, output);
   const wired = levels.map((level): CascadeLevel => {
     const scores = rowSpecs(level, [scoreOutput(level)])[0] as TensorSpec; // as above
     if (scores.datatype !== output.datatype || !sameDims(scores.dims, output.dims)) {
@@ -38,30 +45,53 @@ export function newCascade(levels: readonly ModelSignature[]): NewCascade {
           `'${last.name}' ('${output.name}', ${output.datatype} [${output.dims}]); levels must know the same classes`,
       );
     }
-    const isToken = scores.dims.length === 2;
-    const mask = isToken ? level.outputs.find(({ name }) => name === MASK) : undefined;
     const inputMap: Record<string, string> = {};
     for (const input of rowSpecs(level, level.inputs)) inputMap[input.name] = wireInput(input, level, inputs);
     return {
       model: level.name,
       version: level.version,
       inputs: inputMap,
-      outputs: { [output.name]: scores.name },
+      outputs: { [output.name]: scores.name, ...(mask === null ? {} : { [MASK]: MASK }) },
       labelMap: null,
       confidence: {
-        function: isToken ? "min_token" : "max_prob",
+        function: isSequence(output) ? "min_token" : "max_prob",
         kind: "logits",
-        outputs: mask === undefined ? { scores: scores.name } : { scores: scores.name, mask: mask.name },
+        outputs: mask === null ? { scores: scores.name } : { scores: scores.name, mask: MASK },
         params: {},
       },
       cost: null,
     };
   });
-  return { inputs, output, levels: wired };
+  return { inputs, output, mask, levels: wired };
+}
+
+/** Scores of tokens: [tokens, classes] a row. */
+function isSequence({ dims }: TensorSpec): boolean {
+  return dims.length === 2;
+}
+
+/** The last level's mask, which all levels must have alike, as every output of a cascade. */
+function tokenMask(levels: readonly ModelSignature[], scores: TensorSpec): TensorSpec | null {
+  if (!isSequence(scores)) return null;
+  const masks = levels.map((level) => rowSpecs(level, level.outputs).find(({ name }) => name === MASK));
+  const mask = masks.at(-1);
+  if (masks.every((own) => own === undefined)) return null;
+  if (mask !== undefined && masks.every((own) => own?.datatype === mask.datatype && sameDims(own.dims, mask.dims))) {
+    return mask;
+  }
+  const found = levels.map(({ name }, k) => {
+    const own = masks[k];
+    return `'${name}' ${own === undefined ? "has none" : `${own.datatype} [${own.dims}]`}`;
+  });
+  throw new InferenceError(
+    "INVALID_ARGUMENT",
+    `the levels do not all have the output '${MASK}', which tells the tokens that count, or not alike: ` +
+      `${found.join(", ")}; padding would count at some levels only: export it from all of them, or from none`,
+  );
 }
 
 /** config.pbtxt of a new cascade. */
-export function newCascadeConfig(name: string, { inputs, output }: NewCascade): string {
+export function newCascadeConfig(name: string, { inputs, output, mask }: NewCascade): string {
   const tensor = (spec: TensorSpec) =>
     `  { name: "${spec.name}" data_type: TYPE_${configType(spec.datatype)} dims: [ ${spec.dims.join(", ")} ] }`;
   return [
@@ -73,6 +103,7 @@ export function newCascadeConfig(name: string, { inputs, output }: NewCascade): 
     "]",
     "output [",
     `${tensor(output)},`,
+    ...(mask === null ? [] : ["  # 1 where a token counts, 0 at padding.", `${tensor(mask)},`]),
     "  # The level whose answer a row carries, and that level's confidence in it.",
     '  { name: "CASCADE_LEVEL" data_type: TYPE_INT32 dims: [ 1 ] },',
     '  { name: "CASCADE_CONFIDENCE" data_type: TYPE_FP32 dims: [ 1 ] }',

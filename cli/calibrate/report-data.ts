@@ -4,6 +4,7 @@ import type { CertifiedStep } from "../../planner/cascade/certify.ts";
 import { evaluateGates } from "../../planner/cascade/evaluate.ts";
 import type { GateOutcome, LevelOutcomes } from "../../planner/cascade/outcomes.ts";
 import { rowLosses } from "../../planner/cascade/row-losses.ts";
+import { groupSizes } from "../../planner/cascade/test-units.ts";
 import type { CascadeFile, ConfidenceFunction, OperatingPoint } from "../../proto/files/cascade-file.ts";
 import { canonicalJson } from "../../proto/files/policy-hash.ts";
 import { gatherRows } from "../../proto/tensor.ts";
@@ -38,7 +39,7 @@ export interface Reported {
 
 export function reportData(reported: Reported): CalibrationReportData {
   const { options, collected, prepared, calibrated, file } = reported;
-  const { splits, tuneHash, certifyHash } = prepared;
+  const { splits, groups, tuneHash, certifyHash } = prepared;
   const { data } = collected;
   const costs = data.costs.map((cost) => cost.value);
   const best = calibrated.steps.findLast((step) => step.passed);
@@ -53,6 +54,7 @@ export function reportData(reported: Reported): CalibrationReportData {
       fitRows: splits.fit.length,
       tuneRows: splits.tune.length,
       certifyRows: splits.certify.length,
+      certifyGroups: groups === null ? null : { groups: groupSizes(groups.of).length, mostRows: groups.mostRows },
       tuneHash,
       certifyHash,
       certifyUses: reported.certifyUses,

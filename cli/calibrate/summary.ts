@@ -4,15 +4,20 @@ import type { CascadeFile } from "../../proto/files/cascade-file.ts";
 import { type TextColumn, textTable } from "../terminal/table.ts";
 
 const WIDTH = 100;
-const COLUMNS: readonly TextColumn[] = [
-  { title: "drop", align: "right", shrinks: false },
-  { title: "cost", align: "right", shrinks: false },
-  { title: "certify rows for half the cost", align: "right", shrinks: false },
-];
 
-/** The best pairs of margin and saving and what the asked margin would need; "" where something was certified. */
-export function marginsText(file: CascadeFile, { steps, pairs, path }: CalibratedCascade): string {
+/**
+ * The best pairs of margin and saving and how many `samples` each would need; "" where something was certified. Cost is a
+ * share of the last level's.
+ */
+export function marginsText(
+  file: CascadeFile,
+  { steps, pairs, path }: Pick<CalibratedCascade, "steps" | "pairs" | "path">,
+  samples: "rows" | "groups",
+): string {
   if (steps.filter((step) => step.passed).length > 1) return "";
+  const columns = ["drop", "cost", `certify ${samples} for half the cost`].map((title): TextColumn => {
+    return { title, align: "right", shrinks: false };
+  });
   const lastCost = path[0]?.cost ?? 1;
   const rows = pairs.map(({ epsilon, cost, samplesForHalfCost }) => [
     percent(epsilon),
@@ -21,7 +26,7 @@ export function marginsText(file: CascadeFile, { steps, pairs, path }: Calibrate
   ]);
   return (
     `\nNothing cheaper than '${file.levels.at(-1)?.model}' alone could be certified at this margin. What these rows can ` +
-    `certify:\n${textTable(COLUMNS, rows, WIDTH).join("\n")}\n`
+    `certify:\n${textTable(columns, rows, WIDTH).join("\n")}\n`
   );
 }
 

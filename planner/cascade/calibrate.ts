@@ -10,6 +10,7 @@ import type { HopelessAction } from "./cell-table.ts";
 import {
   type CertifiedMetric,
   type CertifiedStep,
+  type CertifyOptions,
   type ClassHarm,
   certifyPath,
   harmByClass,
@@ -22,6 +23,7 @@ import type { GateOutcome, LevelOutcomes } from "./outcomes.ts";
 import { searchThresholds } from "./search.ts";
 import { selectBytes, selectIntegers, selectLabels, selectScores } from "./select-rows.ts";
 import { FITTED_SHARES, type Splits, splitRows, UNFITTED_SHARES } from "./splits.ts";
+import { groupSizes, type RowGroups } from "./test-units.ts";
 
 /** Labelled rows with the scores of every level, smallest level first. */
 export interface CalibrationData {
@@ -53,12 +55,15 @@ export interface MarginPair {
   readonly epsilon: number;
   /** Cheapest step that passes at this margin, or the last level alone. */
   readonly cost: number;
+  /** Certify rows, or groups of grouped rows. */
   readonly samplesForHalfCost: number;
 }
 
 /** The splits and what makes their certificates traceable. */
 export interface PreparedSplits {
   readonly splits: Splits;
+  /** Groups of the certify rows; null: rows are on their own. */
+  readonly groups: RowGroups | null;
   readonly tuneHash: string;
   readonly certifyHash: string;
 }
@@ -84,29 +89,56 @@ export interface CalibratedCascade {
 /** A giant above this on "unseen" rows has most likely seen them. */
 const TRAINED_ACCURACY = 0.995;
 const MARGINS = [0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05];
-/** The fewest rows of a split that say anything. */
-const LEAST_ROWS = 50;
+/** The fewest rows of a split that say anything; of grouped rows the fewest groups, since rows of one group are alike. */
+const LEAST_SAMPLES = 50;
 
-/** Draws the splits, which depend on the rows alone. Throws INVALID_ARGUMENT for too few rows. */
+/** Draws the splits, which depend on the rows alone. Throws INVALID_ARGUMENT for too few rows, or groups. */
 export function prepareSplits(data: CalibrationData, confidence: ConfidenceChoice): PreparedSplits {
   const shares = needsFit(confidence) ? FITTED_SHARES : UNFITTED_SHARES;
   const splits = splitRows(data.rowHashes, shares);
   for (const [name, rows] of Object.entries(splits)) {
-    if (rows.length >= LEAST_ROWS || (name === "fit" && shares.fit === 0)) continue;
-    throw new InferenceError(
-      "INVALID_ARGUMENT",
-      `only ${rows.length} of ${data.rowHashes.length} rows fall into the ${name} split; calibration needs some hundred ` +
-        "rows at least, and thousands for a useful margin",
-    );
+    if (name === "fit" && shares.fit === 0) continue;
+    const samples = data.groups === null ? rows.length : countGroups(selectIntegers(data.groups, rows));
+    if (samples < LEAST_SAMPLES) throw tooFewSamples(samples, name, data);
   }
   const hash = (rows: Int32Array) => textHash(Array.from(rows, (row) => data.rowHashes[row]).join());
-  return { splits, tuneHash: hash(splits.tune), certifyHash: hash(splits.certify) };
+  return {
+    splits,
+    groups: certifyGroups(data.groups, splits),
+    tuneHash: hash(splits.tune),
+    certifyHash: hash(splits.certify),
+  };
+}
+
+/** A group of the certify split weighs as much as the largest of the other splits at most: known before it is looked at. */
+function certifyGroups(groups: Int32Array | null, { fit, tune, certify }: Splits): RowGroups | null {
+  if (groups === null) return null;
+  const others = [fit, tune].flatMap((rows) => groupSizes(selectIntegers(groups, rows)));
+  return { of: selectIntegers(groups, certify), mostRows: others.reduce((most, rows) => Math.max(most, rows), 1) };
+}
+
+function countGroups(groups: Int32Array): number {
+  return new Set(groups).size;
+}
+
+function tooFewSamples(samples: number, split: string, { rowHashes, groups }: CalibrationData): InferenceError {
+  const isGrouped = groups !== null;
+  const all = isGrouped ? `${countGroups(groups)} groups (${rowHashes.length} rows)` : `${rowHashes.length} rows`;
+  const what = isGrouped ? "groups" : "rows";
+  const advice = isGrouped
+    ? "rows of one group are alike and count as one sample: give more groups, or leave the grouping out where rows are independent"
+    : "give more rows";
+  return new InferenceError(
+    "INVALID_ARGUMENT",
+    `only ${samples} of ${all} fall into the ${split} split; calibration needs at least ${LEAST_SAMPLES} ${what} in each, ` +
+      `some hundred ${what} in all, and thousands for a useful margin; ${advice}`,
+  );
 }
 
 /** The whole calibration on splits of `prepareSplits`. Throws FAILED_PRECONDITION for rows that look like training data. */
 export function calibrateCascade(
   data: CalibrationData,
-  { splits }: PreparedSplits,
+  { splits, groups }: PreparedSplits,
   options: CalibrationOptions,
 ): CalibratedCascade {
   const answers = data.scores.map((scores, k) => answersOf(scores, data.levels[k]?.labelMap ?? null));
@@ -132,19 +164,15 @@ export function calibrateCascade(
   const tune = outcomesOf(data, answers, correct, judged, splits.tune);
   const certify = outcomesOf(data, answers, correct, judged, splits.certify);
   const costs = data.costs.map((cost) => cost.value);
-  const search = (skips: SkipMode) =>
-    searchThresholds(tune, {
-      costs,
-      skips,
-      hopeless: skips === "searched" ? options.hopeless : null,
-      seed: options.seed,
-    });
+  const { hopeless, seed } = options;
+  const search = (skips: SkipMode) => searchThresholds(tune, { costs, skips, hopeless, seed });
   const { graph, path } = search("searched");
-  const groups = data.groups === null ? null : selectIntegers(data.groups, splits.certify);
   const gates = path.map((point) => point.gates);
   const test = { metric: options.metric, epsilon: options.epsilon, risk: options.risk, groups };
   const steps = certifyPath(gates, certify, test);
   const best = steps.findLast((step) => step.passed);
+  const tuneGroups =
+    groups === null || data.groups === null ? null : { ...groups, of: selectIntegers(data.groups, splits.tune) };
   const certifyLabels = labels(splits.certify);
   return {
     judged,
@@ -158,7 +186,7 @@ export function calibrateCascade(
     path,
     steps,
     harm: best === undefined || certifyLabels === null ? [] : harmByClass(best.gates, certify, certifyLabels),
-    pairs: MARGINS.map((epsilon) => marginPair(epsilon, path, certify, { ...test, epsilon }, tune)),
+    pairs: MARGINS.map((epsilon) => marginPair(path, certify, { ...test, epsilon }, tune, tuneGroups)),
     levelAccuracy: certify.correct.map((rows) => {
       const right = rows.reduce((sum, value) => sum + value, 0);
       return { accuracy: right / rows.length, interval: clopperPearson(right, rows.length, 0.05) };
@@ -186,11 +214,11 @@ function outcomesOf(
 
 /** The cheapest step that passes at a margin of its own, and the samples that half the last level's cost would need. */
 function marginPair(
-  epsilon: number,
   path: readonly GateOutcome[],
   certify: LevelOutcomes,
-  test: Parameters<typeof certifyPath>[2],
+  test: CertifyOptions,
   tune: LevelOutcomes,
+  tuneGroups: RowGroups | null,
 ): MarginPair {
   const steps = certifyPath(
     path.map((point) => point.gates),
@@ -200,12 +228,12 @@ function marginPair(
   const passed = steps.filter((step) => step.passed).length;
   const half = path.find((point) => point.cost <= (path[0]?.cost ?? 0) / 2);
   return {
-    epsilon,
+    epsilon: test.epsilon,
     cost: path[Math.max(0, passed - 1)]?.cost ?? 0,
     samplesForHalfCost:
       half === undefined
         ? Number.POSITIVE_INFINITY
-        : samplesForMargin(half.gates, tune, test.metric, epsilon, test.risk),
+        : samplesForMargin(half.gates, tune, { ...test, groups: tuneGroups }),
   };
 }
 

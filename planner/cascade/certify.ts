@@ -7,6 +7,7 @@ import type { Certificate, Gate } from "../../proto/files/cascade-file.ts";
 import { binomialCdf, clopperPearson, clopperPearsonUpper, samplesNeededAtRate } from "./binomial.ts";
 import type { LevelOutcomes } from "./outcomes.ts";
 import { rowLosses } from "./row-losses.ts";
+import { groupSizes, type RowGroups, testUnits } from "./test-units.ts";
 import { bettingPValue, bettingUpperBound } from "./wsr.ts";
 
 export type CertifiedMetric = Certificate["metric"];
@@ -16,8 +17,8 @@ export interface CertifyOptions {
   /** Largest loss that may be promised. */
   readonly epsilon: number;
   readonly risk: number;
-  /** Group of each row, 0, 1, ...: the test then runs on the means of groups; null: every row is its own. */
-  readonly groups: Int32Array | null;
+  /** The samples are then groups, weighed by their rows: the mean over rows is bounded still; null: every row is its own. */
+  readonly groups: RowGroups | null;
 }
 
 /** One tested step of the path. */
@@ -28,7 +29,7 @@ export interface CertifiedStep {
   readonly passed: boolean;
   /** Upper confidence bound of the metric at this risk, for this step alone. */
   readonly bound: number;
-  /** Units (rows or groups) tested, the rows they hold, and rows where the last level is right and the cascade wrong. */
+  /** Rows or groups tested, the rows they hold, and the rows where the last level is right and the cascade wrong. */
   readonly samples: number;
   readonly rows: number;
   readonly losses: number;
@@ -64,7 +65,7 @@ export function testGates(
     losses,
     rows: outcomes.rows,
     disagreementBound: disagreementBound(disagrees, groups, risk),
-    samples: groups === null ? outcomes.rows : groupCount(groups),
+    samples: groups === null ? outcomes.rows : groupSizes(groups.of).length,
   };
   if (gates.every(neverAccepts)) return { ...base, pValue: 0, passed: true, bound: 0 };
   if (metric === "harm" && groups === null) {
@@ -72,16 +73,17 @@ export function testGates(
     const bound = clopperPearsonUpper(losses, outcomes.rows, risk);
     return { ...base, pValue, passed: pValue <= risk, bound };
   }
-  const values = metric === "harm" ? unitMeans(gap, groups, (g) => (g > 0 ? 1 : 0)) : unitMeans(gap, groups, toUnit);
+  const { values, weights } = testUnits(gap, groups, metric === "harm" ? toHarm : toUnit);
   const target = metric === "harm" ? epsilon : toUnit(epsilon);
-  const pValue = bettingPValue(values, target, risk);
-  const upper = bettingUpperBound(values, risk);
+  const pValue = bettingPValue(values, target, risk, weights);
+  const upper = bettingUpperBound(values, risk, weights);
   return { ...base, pValue, passed: pValue <= risk, bound: metric === "harm" ? upper : 2 * upper - 1 };
 }
 
-/** Name of the test, as the certificate states it. */
-export function methodOf(metric: CertifiedMetric, grouped: boolean): string {
-  return metric === "harm" && !grouped ? "binomial-fixed-sequence" : "wsr-fixed-sequence";
+/** Name of the test, as the certificate states it; with groups it bounds the mean over rows too. */
+export function methodOf(metric: CertifiedMetric, isGrouped: boolean): string {
+  if (isGrouped) return "wsr-groups-fixed-sequence";
+  return metric === "harm" ? "binomial-fixed-sequence" : "wsr-fixed-sequence";
 }
 
 /** What a number of samples can show at best: no loss at all, and for the gap also where 2 % of the answers differ. */
@@ -91,43 +93,58 @@ export interface Feasibility {
   readonly marginAtTwoPercentDisagreement: number;
 }
 
-/** Told before the long run, so that nobody waits for a certificate that cannot come. */
-export function feasibility(samples: number, metric: CertifiedMetric, risk: number): Feasibility {
-  if (metric === "harm") {
-    const bound = (rate: number) => clopperPearsonUpper(Math.round(samples * rate), samples, risk);
-    return { samples, smallestMargin: bound(0), marginAtTwoPercentDisagreement: bound(0.01) };
+/**
+ * Told before the long run, so that nobody waits for a certificate that cannot come. Of groups whole ones are taken to
+ * differ: the rows of a group are alike.
+ */
+export function feasibility(
+  rows: number,
+  metric: CertifiedMetric,
+  risk: number,
+  groups: RowGroups | null,
+): Feasibility {
+  if (metric === "harm" && groups === null) {
+    const bound = (rate: number) => clopperPearsonUpper(Math.round(rows * rate), rows, risk);
+    return { samples: rows, smallestMargin: bound(0), marginAtTwoPercentDisagreement: bound(0.01) };
   }
+  const { values: full, weights } = testUnits(new Uint8Array(rows), groups, () => 1);
+  const samples = full.length;
   const bound = (every: number) => {
-    const values = new Float64Array(samples).fill(0.5);
-    for (let i = every - 1, side = 0; i < samples; i += every, side = 1 - side) values[i] = side;
-    return 2 * bettingUpperBound(values, risk) - 1;
+    const values = metric === "harm" ? new Float64Array(samples) : full.map((value) => value / 2);
+    for (let i = every - 1, isLoss = false; i < samples; i += every, isLoss = !isLoss) {
+      values[i] = isLoss ? (full[i] ?? 0) : 0;
+    }
+    const upper = bettingUpperBound(values, risk, weights);
+    return metric === "harm" ? upper : 2 * upper - 1;
   };
   return { samples, smallestMargin: bound(samples + 1), marginAtTwoPercentDisagreement: bound(50) };
 }
 
 /**
- * About how many certify samples a point needs for this margin, were its losses as frequent there: by the binomial test
- * for harm; for the gap 2 ln(1/risk) var / (epsilon - gap)^2, the growth of the betting capital. Infinity where its loss
- * is not below epsilon.
+ * About how many certify samples (rows, or groups of `groups`) a point needs for this margin, were its losses as frequent
+ * there: by the binomial test for harm of rows; else 2 ln(1/risk) var / (epsilon - loss)^2, the growth of the betting
+ * capital. Infinity where its loss is not below epsilon.
  */
 export function samplesForMargin(
   gates: readonly Gate[],
   outcomes: LevelOutcomes,
-  metric: CertifiedMetric,
-  epsilon: number,
-  risk: number,
+  { metric, epsilon, risk, groups }: CertifyOptions,
 ): number {
   const { gap } = rowLosses(outcomes, gates);
-  const n = Math.max(1, gap.length);
+  const { values, weights } = testUnits(gap, groups, metric === "harm" ? toHarm : Number);
+  const n = Math.max(1, values.length);
+  const meanWeight = weights === undefined ? 1 : weights.reduce((sum, weight) => sum + weight, 0) / n;
   // One more of each than was seen: that none was seen among a few rows does not make it impossible.
-  const losses = count(gap, (value) => value > 0) + 1;
-  const gains = count(gap, (value) => value < 0) + 1;
-  const loss = metric === "harm" ? losses / n : (losses - gains) / n;
-  if (loss >= epsilon) return Number.POSITIVE_INFINITY;
-  if (metric === "harm") return samplesNeededAtRate(loss, epsilon, risk);
-  const variance = (losses + gains) / n - loss * loss;
-  const estimate = (2 * Math.log(1 / risk) * variance) / (epsilon - loss) ** 2;
-  return Math.ceil(Math.max(estimate, samplesNeededAtRate(0, epsilon, risk)));
+  const unseen = metric === "harm" ? [1] : [1, -1];
+  const loss = [...values, ...unseen.map((value) => value * meanWeight)].reduce((sum, value) => sum + value, 0) / n;
+  const margin = epsilon * meanWeight - loss;
+  if (margin <= 0) return Number.POSITIVE_INFINITY;
+  if (metric === "harm" && groups === null) return samplesNeededAtRate(loss, epsilon, risk);
+  const ratio = loss / meanWeight;
+  const squares = values.reduce((sum, value, i) => sum + (value - ratio * (weights?.[i] ?? 1)) ** 2, 0);
+  const variance = (squares + unseen.length * meanWeight ** 2) / n;
+  const estimate = (2 * Math.log(1 / risk) * variance) / margin ** 2;
+  return Math.ceil(Math.max(estimate, samplesNeededAtRate(0, epsilon, risk) / meanWeight));
 }
 
 /** Harm within one class of labels, with its 95 % interval. */
@@ -163,31 +180,21 @@ function toUnit(gap: number): number {
   return (gap + 1) / 2;
 }
 
-function disagreementBound(disagrees: Uint8Array, groups: Int32Array | null, risk: number): number {
-  if (groups !== null) return bettingUpperBound(unitMeans(disagrees, groups, Number), risk);
+/** -1..1 to 0, 1: losses count, gains do not. */
+function toHarm(gap: number): number {
+  return gap > 0 ? 1 : 0;
+}
+
+function disagreementBound(disagrees: Uint8Array, groups: RowGroups | null, risk: number): number {
+  if (groups !== null) {
+    const { values, weights } = testUnits(disagrees, groups, Number);
+    return bettingUpperBound(values, risk, weights);
+  }
   return clopperPearsonUpper(
     count(disagrees, (value) => value > 0),
     disagrees.length,
     risk,
   );
-}
-
-/** One value a row, or the mean of each group in order of its first row. */
-function unitMeans(values: Int8Array | Uint8Array, groups: Int32Array | null, map: (value: number) => number) {
-  if (groups === null) return Float64Array.from(values, map);
-  const sums = new Map<number, { sum: number; rows: number }>();
-  values.forEach((value, row) => {
-    const group = groups[row] ?? 0;
-    const entry = sums.get(group) ?? { sum: 0, rows: 0 };
-    entry.sum += map(value);
-    entry.rows++;
-    sums.set(group, entry);
-  });
-  return Float64Array.from(sums.values(), ({ sum, rows }) => sum / rows);
-}
-
-function groupCount(groups: Int32Array): number {
-  return new Set(groups).size;
 }
 
 function count(values: Int8Array | Uint8Array, test: (value: number) => boolean): number {

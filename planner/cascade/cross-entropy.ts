@@ -124,10 +124,13 @@ function cutsFrom({ table }: Evaluations, levels: number, { skips, hopeless }: S
       borders.sort((a, b) => b - a);
       at += free;
       const accept = Math.max(1, borders[0] ?? never);
-      const hopelessCut = hopeless === null ? [] : [borders.at(-1) ?? 0];
+      const band = borders.at(-1) ?? 0;
+      const hopelessCut = hopeless === null ? [] : [band];
       if (skips === "searched") return [accept, ...borders.slice(1, 1 + skippable), ...hopelessCut];
       if (skips === "none") return [accept, ...new Array<number>(skippable).fill(0), ...hopelessCut];
-      return uniformCuts(table.borders[k] ?? [], accept, skippable);
+      const uniform = uniformCuts(table.borders[k] ?? [], accept, skippable);
+      // The band ends at the lowest fixed cut: cuts do not increase.
+      return hopeless === null ? uniform : [...uniform, Math.min(band, uniform.at(-1) ?? band)];
     });
   };
 }

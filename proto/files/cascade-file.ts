@@ -104,7 +104,10 @@ export interface Certificate {
   readonly risk: number;
   /** Upper confidence bound of the metric at this risk, never above epsilon. */
   readonly bound: number;
-  /** `wsr-fixed-sequence` (gap) or `binomial-fixed-sequence` (harm). */
+  /**
+   * `wsr-fixed-sequence` (gap) or `binomial-fixed-sequence` (harm) of rows; `wsr-groups-fixed-sequence`: groups of rows
+   * are the samples and weigh by their rows, so that it is the mean over rows that is bounded here too.
+   */
   readonly method: string;
   /** Level that the cascade is compared with. */
   readonly reference: number;
@@ -114,7 +117,7 @@ export interface Certificate {
   readonly pathIndex: number;
   /** Rows (groups with `--group-by`) of the certify split. */
   readonly samples: number;
-  /** Of these, where the last level is right and the cascade wrong. */
+  /** Rows of the certify split where the last level is right and the cascade wrong. */
   readonly losses: number;
   /** Upper confidence bound of the disagreement with the last level, what drift is measured against. */
   readonly disagreementBound: number;
@@ -135,6 +138,7 @@ export interface GraphPoint {
 export interface Calibration {
   /** Of each level: `sha256:files:<hex>`, `sha256:metadata:<hex>` of a model on another server; "" where unknown. */
   readonly levelHashes: readonly string[];
+  /** Execution provider of the levels that ran here: `cpu`; `remote`: all ran on another server; "": recorded outputs. */
   readonly provider: string;
   readonly createdAt: string;
   readonly command: string;

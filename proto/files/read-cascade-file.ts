@@ -96,7 +96,7 @@ function readCalibration(field: JsonField): Calibration {
       .get("levelHashes")
       .items()
       .map((hash) => (hash.value === "" ? "" : hash.string())),
-    provider: readText(field.get("provider")), // "" where the levels ran elsewhere
+    provider: readText(field.get("provider")), // "" where outputs were recorded
     createdAt: field.get("createdAt").string(),
     command: field.get("command").string(),
   };

@@ -12,6 +12,7 @@ describe("calibrate refuses", () => {
       [["--model-repository", "m"], /name the cascade with --model NAME/],
       [["--model-repository", "m", "--model", "c"], /name labelled rows with --data SET/],
       [["--no-such-flag"], /no-such-flag/],
+      [["--levls", "a,b"], /Unknown option '--levls'; did you mean "--levels"\?\n/],
     ];
     for (const [argv, message] of wrong) {
       const run = await calibrate(...argv);
@@ -36,7 +37,14 @@ describe("calibrate refuses", () => {
         /'fashion-l' .* no version with a cascade.json/,
       ],
       [[...repository, "--model", "fashion", "--data", nowhere], /nowhere\.npz/],
-      [[...repository, "--model", "x", "--levels", "fashion-xs,none", "--data", FASHION_IMAGES], /'none'/],
+      [
+        [...repository, "--model", "x", "--levels", "fashon-xs,fashion-l", "--data", FASHION_IMAGES],
+        /^error: --levels: there is no model 'fashon-xs' in .*; did you mean "fashion-xs"\?\n$/,
+      ],
+      [
+        [...repository, "--model", "fashon", "--data", FASHION_IMAGES],
+        /no cascade 'fashon'; did you mean "fashion"\?;/,
+      ],
       [[...repository, "--model", "x", "--levels", "fashion-xs", "--data", FASHION_IMAGES], /at least two models/],
       [
         [...repository, "--model", "fashion", "--levels", "fashion-xs,fashion-l", "--data", FASHION_IMAGES],
@@ -108,7 +116,7 @@ describe("calibrate --dry-run", () => {
     const printed = JSON.parse(run.stdout);
     assert.equal(printed.directory, null);
     assert.equal(printed.cascade.default, "AP");
-    assert.deepEqual((await readdir(cascade)).sort(), [".certify-uses.json", "1", "config.pbtxt", "labels.txt"]);
+    assert.deepEqual((await readdir(cascade)).sort(), [".certify-uses.jsonl", "1", "config.pbtxt", "labels.txt"]);
     assert.equal(printed.cascade.operatingPoints[0].certificate.certifyUses, 1);
     assert.equal(printed.curve.length > 10 && printed.curve[0].harmBound < 0.005, true);
     const again = await calibrate(...argv, "--costs", FASHION_COSTS);

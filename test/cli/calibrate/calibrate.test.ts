@@ -69,7 +69,7 @@ describe("calibrate on images", () => {
     assert.equal(again.operatingPoints[0]?.certificate?.certifyUses, 2);
     assert.equal(await lasting(cascade, 2), await lasting(cascade, 3));
     assert.deepEqual((await readdir(cascade)).sort(), [
-      ".certify-uses.json",
+      ".certify-uses.jsonl",
       "1",
       "2",
       "3",

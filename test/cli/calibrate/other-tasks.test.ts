@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { cp } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
+import { openRuntime } from "../../../cli/calibrate/open-runtime.ts";
 import type { CascadeFile, OperatingPoint } from "../../../proto/files/cascade-file.ts";
 import { temporaryFiles } from "../../support/temporary-files.ts";
 import { calibrate, example } from "./calibrate-runs.ts";
@@ -55,6 +56,32 @@ describe("calibrate on a table with four levels", () => {
     assert.equal(best.gates.length, 3);
     assert.ok((best.certificate?.bound ?? 1) <= 0.01);
     assert.ok(costShare(file, best) <= 0.2, `${costShare(file, best)}`);
+  });
+});
+
+describe("calibrate --levels of sequence models", () => {
+  it("makes a cascade that serves, with the mask among its outputs", async (t) => {
+    const models = join(await temporaryFiles(t, {}), "models");
+    await cp(example("tokens/models"), models, { recursive: true });
+    const run = await calibrate(
+      ...["--model-repository", models, "--model", "fresh", "--levels", "sum-s,sum-l", "--cache", ""],
+      ...["--data", example("tokens/held-out.npz"), "--confidence", "min_token", "--max-drop", "0.02"],
+    );
+    assert.equal(run.code, 0, run.stderr);
+    const warnings: string[] = [];
+    const runtime = await openRuntime([models], ["fresh"], undefined, (text) => warnings.push(text));
+    try {
+      // Two digits, then padding.
+      const tokens = new BigInt64Array([76n, 49n, 0n, 0n]);
+      const input = { name: "tokens", datatype: "INT64", shape: [1, 4], data: new Uint8Array(tokens.buffer) } as const;
+      const { outputs } = await runtime.run("fresh", "", [input], ["logits", "mask"]);
+      assert.deepEqual(outputs[0]?.shape, [1, 4, 10]);
+      const mask = outputs[1]?.data.slice() ?? new Uint8Array();
+      assert.deepEqual([...new BigInt64Array(mask.buffer)], [1n, 1n, 0n, 0n]);
+    } finally {
+      await runtime.close();
+    }
+    assert.deepEqual(warnings, []);
   });
 });
 

@@ -2,33 +2,10 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { countCertifyUse } from "../../../cli/calibrate/certify-uses.ts";
 import { locateCascade } from "../../../cli/calibrate/locate-cascade.ts";
 import { nextVersion, writeVersion } from "../../../cli/calibrate/write-version.ts";
 import { temporaryFiles } from "../../support/temporary-files.ts";
 import { example } from "./calibrate-runs.ts";
-
-describe("countCertifyUse", () => {
-  it("counts the uses of each set of rows, over runs", async (t) => {
-    const root = await temporaryFiles(t, {});
-    assert.equal(await countCertifyUse(root, "sha256:a"), 1);
-    assert.equal(await countCertifyUse(root, "sha256:b"), 1);
-    assert.equal(await countCertifyUse(root, "sha256:a"), 2);
-    assert.deepEqual(JSON.parse(await readFile(join(root, ".certify-uses.json"), "utf8")), {
-      formatVersion: 1,
-      uses: { "sha256:a": 2, "sha256:b": 1 },
-    });
-    assert.deepEqual(await readdir(root), [".certify-uses.json"]);
-  });
-
-  it("does not start again from one where the file is damaged", async (t) => {
-    for (const text of ["{", '{"formatVersion":2,"uses":{}}', '{"formatVersion":1,"uses":{"a":-1}}']) {
-      const root = await temporaryFiles(t, { ".certify-uses.json": text });
-      await assert.rejects(countCertifyUse(root, "a"), /certify-uses\.json/);
-      assert.equal(await readFile(join(root, ".certify-uses.json"), "utf8"), text);
-    }
-  });
-});
 
 describe("writeVersion", () => {
   it("writes all files as one version above the highest, readable by others", async (t) => {

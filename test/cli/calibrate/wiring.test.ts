@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { cascadeInputs, classesOf, scoresOf, withScores } from "../../../cli/calibrate/level-wiring.ts";
 import { newCascade, newCascadeConfig } from "../../../cli/calibrate/new-cascade.ts";
-import type { ModelSignature } from "../../../scheduler/signature.ts";
+import type { ModelSignature, TensorSpec } from "../../../scheduler/signature.ts";
 import { cascadeLevel, modelSignature, spec } from "./signatures.ts";
 
 const SMALL = modelSignature("small", [spec("x", [4])], [spec("scores", [3]), spec("hidden", [8])]);
@@ -101,8 +101,34 @@ describe("newCascade", () => {
     assert.throws(() => newCascade([none, LARGE]), /'none' has no floating-point outputs \(label\)/);
   });
 
+  it("lists the mask of sequence models, so that padding is no answer", () => {
+    const sequence = (name: string, mask: readonly TensorSpec[]) =>
+      modelSignature(name, [spec("tokens", [-1], "INT64")], [spec("logits", [-1, 10]), ...mask]);
+    const mask = spec("mask", [-1], "INT64");
+    const made = newCascade([sequence("s", [mask]), sequence("l", [mask])]);
+    assert.deepEqual(made.mask, mask);
+    for (const level of made.levels) {
+      assert.deepEqual(level.outputs, { logits: "logits", mask: "mask" });
+      assert.deepEqual(level.confidence?.outputs, { scores: "logits", mask: "mask" });
+    }
+    assert.match(newCascadeConfig("c", made), /name: "mask" data_type: TYPE_INT64 dims: \[ -1 \] },\n/);
+    assert.equal(newCascade([sequence("s", []), sequence("l", [])]).mask, null);
+    for (const levels of [
+      [sequence("s", []), sequence("l", [mask])],
+      [sequence("s", [mask]), sequence("l", [])],
+      [sequence("s", [spec("mask", [-1], "BOOL")]), sequence("l", [mask])],
+    ]) {
+      assert.throws(() => newCascade(levels), /not all have the output 'mask'.*'s' .*'l' /);
+    }
+  });
+
   it("writes strings as config.pbtxt calls them", () => {
-    const text = newCascadeConfig("c", { inputs: [spec("text", [1], "BYTES")], output: spec("p", [2]), levels: [] });
+    const text = newCascadeConfig("c", {
+      inputs: [spec("text", [1], "BYTES")],
+      output: spec("p", [2]),
+      mask: null,
+      levels: [],
+    });
     assert.match(text, /name: "text" data_type: TYPE_STRING dims: \[ 1 \]/);
     assert.match(text, /backend: "cascade"/);
   });

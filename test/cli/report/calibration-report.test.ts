@@ -23,6 +23,14 @@ describe("calibrationReport", () => {
     assert.match(calibrationReport({ ...SAMPLE, metric: "harm" }), /at most 0\.5 % of the rows are answered wrong/);
   });
 
+  it("says of grouped rows what is a sample and that the mean over rows is bounded", () => {
+    assert.doesNotMatch(calibrationReport(SAMPLE), /groups/);
+    const dataset = { ...SAMPLE.dataset, certifyGroups: { groups: 1234, mostRows: 9 } };
+    const html = calibrationReport({ ...SAMPLE, dataset });
+    assert.match(html, /the 1,234 groups of these rows; a group weighs by its rows, by 9 at most/);
+    assert.match(html, /11,000 rows in 1,234 groups: used for nothing but/);
+  });
+
   it("warns of certify rows that were used again", () => {
     assert.doesNotMatch(calibrationReport(SAMPLE), /class="box warning"/);
     const again = calibrationReport({ ...SAMPLE, dataset: { ...SAMPLE.dataset, certifyUses: 3 } });

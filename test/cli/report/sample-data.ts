@@ -56,6 +56,7 @@ export const SAMPLE: CalibrationReportData = {
     fitRows: 4_400,
     tuneRows: 6_600,
     certifyRows: 11_000,
+    certifyGroups: null,
     tuneHash: "sha256:aa",
     certifyHash: "sha256:bb",
     certifyUses: 1,

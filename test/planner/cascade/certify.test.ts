@@ -88,7 +88,7 @@ describe("testGates", () => {
 
   it("tests groups, not their rows: a thousand rows of ten users are ten samples", () => {
     const outcomes = spread(3000, 0);
-    const groups = Int32Array.from({ length: 3000 }, (_, row) => row % 10);
+    const groups = { of: Int32Array.from({ length: 3000 }, (_, row) => row % 10), mostRows: 300 };
     for (const metric of ["harm", "gap"] as const) {
       assert.equal(testGates(accept(0.5), outcomes, options({ metric, epsilon: 0.02 })).passed, true);
       const step = testGates(accept(0.5), outcomes, options({ metric, epsilon: 0.02, groups }));
@@ -96,7 +96,7 @@ describe("testGates", () => {
       assert.equal(step.samples, 10);
       assert.equal(step.rows, 3000);
     }
-    const single = Int32Array.from({ length: 3000 }, (_, row) => row);
+    const single = { of: Int32Array.from({ length: 3000 }, (_, row) => row), mostRows: 1 };
     const ungrouped = testGates(accept(0.5), outcomes, options({ metric: "gap", epsilon: 0.02 }));
     assert.deepEqual(
       testGates(accept(0.5), outcomes, options({ metric: "gap", epsilon: 0.02, groups: single })).pValue,
@@ -104,19 +104,37 @@ describe("testGates", () => {
     );
   });
 
-  it("weighs every group the same, however many rows it has", () => {
-    // One group of 1,000 lost rows beside 999 groups of one good row: a rate of one in a thousand groups.
-    const rows = Array.from({ length: 1999 }, (_, i): [number, number, number] => [0.9, i < 1000 ? 0 : 1, 1]);
-    const groups = Int32Array.from({ length: 1999 }, (_, i) => (i < 1000 ? 0 : i - 999));
-    const step = testGates(accept(0.5), twoLevels(rows), options({ epsilon: 0.02, groups }));
-    assert.equal(step.samples, 1000);
+  it("bounds the mean over rows: a group weighs as its rows do", () => {
+    // 900 groups of one good row, 100 of ten rows of which three are lost: 3 % of the groups' means, 16 % of the rows.
+    const sizes = Array.from({ length: 1000 }, (_, group) => (group % 10 === 9 ? 10 : 1));
+    const rows = sizes.flatMap((size) =>
+      Array.from({ length: size }, (_, i): [number, number, number] => [0.9, size === 10 && i < 3 ? 0 : 1, 1]),
+    );
+    const groups = { of: Int32Array.from(sizes.flatMap((size, group) => Array(size).fill(group))), mostRows: 10 };
+    for (const metric of ["harm", "gap"] as const) {
+      const test = (epsilon: number) => testGates(accept(0.5), twoLevels(rows), options({ metric, epsilon, groups }));
+      assert.equal(test(0.1).passed, false, metric);
+      const loose = test(0.3);
+      assert.equal(loose.passed, true, metric);
+      assert.ok(loose.bound > 300 / 1900 && loose.bound <= 0.3, `${metric} ${loose.bound}`);
+      assert.ok(loose.disagreementBound > 300 / 1900);
+      assert.deepEqual([loose.samples, loose.rows, loose.losses], [1000, 1900, 300]);
+    }
+  });
+
+  it("weighs a group that is larger than the limit by its mean, up to the limit", () => {
+    const rows = Array.from({ length: 3000 }, (_, i): [number, number, number] => [0.9, i < 1000 ? 0 : 1, 1]);
+    // One lost group of a thousand rows among 2,000 of one row, which counts as ten.
+    const of = Int32Array.from({ length: 3000 }, (_, i) => (i < 1000 ? 0 : i - 999));
+    const step = testGates(accept(0.5), twoLevels(rows), options({ epsilon: 0.05, groups: { of, mostRows: 10 } }));
     assert.equal(step.passed, true);
     assert.equal(step.losses, 1000);
   });
 
   it("is named after its test", () => {
     assert.equal(methodOf("harm", false), "binomial-fixed-sequence");
-    assert.equal(methodOf("harm", true), "wsr-fixed-sequence");
+    assert.equal(methodOf("harm", true), "wsr-groups-fixed-sequence");
+    assert.equal(methodOf("gap", true), "wsr-groups-fixed-sequence");
     assert.equal(methodOf("gap", false), "wsr-fixed-sequence");
   });
 });
@@ -140,10 +158,10 @@ describe("certifyPath", () => {
 
 describe("what can be certified", () => {
   it("is told before: the smallest margin of a number of samples", () => {
-    assert.ok(feasibility(598, "harm", RISK).smallestMargin <= 0.005);
-    assert.ok(feasibility(597, "harm", RISK).smallestMargin > 0.005);
+    assert.ok(feasibility(598, "harm", RISK, null).smallestMargin <= 0.005);
+    assert.ok(feasibility(597, "harm", RISK, null).smallestMargin > 0.005);
     for (const metric of ["harm", "gap"] as const) {
-      const { samples, smallestMargin, marginAtTwoPercentDisagreement } = feasibility(5000, metric, RISK);
+      const { samples, smallestMargin, marginAtTwoPercentDisagreement } = feasibility(5000, metric, RISK, null);
       assert.equal(samples, 5000);
       assert.ok(smallestMargin < marginAtTwoPercentDisagreement);
       const test = (epsilon: number, rows: LevelOutcomes) =>
@@ -155,23 +173,49 @@ describe("what can be certified", () => {
   });
 
   it("needs as many samples for harm as the binomial test takes, at one loss more than was seen", () => {
-    const needed = samplesForMargin(accept(0.5), spread(1000, 4), "harm", 0.01, RISK);
+    const needed = samplesForMargin(accept(0.5), spread(1000, 4), options({ epsilon: 0.01 }));
     assert.equal(largestCertifiable(needed, 0.01, RISK), Math.floor(0.005 * needed), String(needed));
     assert.ok(largestCertifiable(needed - 150, 0.01, RISK) < 0.005 * (needed - 150));
-    assert.equal(samplesForMargin(accept(0.5), spread(1000, 10), "harm", 0.01, RISK), Number.POSITIVE_INFINITY);
+    const never = samplesForMargin(accept(0.5), spread(1000, 10), options({ epsilon: 0.01 }));
+    assert.equal(never, Number.POSITIVE_INFINITY);
   });
 
   it("needs for the gap about as many as the betting test takes", () => {
-    const needed = samplesForMargin(accept(0.5), spread(1000, 7, 5), "gap", 0.01, RISK);
+    const asked = options({ metric: "gap", epsilon: 0.01 });
+    const needed = samplesForMargin(accept(0.5), spread(1000, 7, 5), asked);
     const test = (n: number) =>
-      testGates(
-        accept(0.5),
-        spread(n, Math.round(0.008 * n), Math.round(0.006 * n)),
-        options({ metric: "gap", epsilon: 0.01 }),
-      ).passed;
+      testGates(accept(0.5), spread(n, Math.round(0.008 * n), Math.round(0.006 * n)), asked).passed;
     assert.equal(test(2 * needed), true, String(needed));
     assert.equal(test(Math.floor(needed / 3)), false, String(needed));
-    assert.equal(samplesForMargin(accept(0.5), spread(1000, 20), "gap", 0.01, RISK), Number.POSITIVE_INFINITY);
+    assert.equal(samplesForMargin(accept(0.5), spread(1000, 20), asked), Number.POSITIVE_INFINITY);
+  });
+
+  it("is told of groups: as the test on their rows goes, and where whole groups differ", () => {
+    const rows = 4000;
+    const groups = { of: Int32Array.from({ length: rows }, (_, row) => Math.floor(row / 4)), mostRows: 8 };
+    for (const metric of ["harm", "gap"] as const) {
+      const { samples, smallestMargin, marginAtTwoPercentDisagreement } = feasibility(rows, metric, RISK, groups);
+      assert.equal(samples, 1000);
+      const test = (epsilon: number) =>
+        testGates(accept(0.5), spread(rows, 0), options({ metric, epsilon, groups })).passed;
+      assert.equal(test(smallestMargin * 1.001), true, metric);
+      assert.equal(test(smallestMargin * 0.99), false, metric);
+      assert.ok(marginAtTwoPercentDisagreement > smallestMargin);
+      assert.ok(smallestMargin > feasibility(rows, metric, RISK, null).smallestMargin);
+    }
+  });
+
+  it("needs more of groups whose rows go wrong together", () => {
+    const together = Array.from({ length: 4000 }, (_, i): [number, number, number] => [0.9, i % 500 < 4 ? 0 : 1, 1]);
+    const of = Int32Array.from({ length: 4000 }, (_, row) => Math.floor(row / 4));
+    for (const metric of ["harm", "gap"] as const) {
+      const asked = options({ metric, epsilon: 0.03, groups: { of, mostRows: 4 } });
+      const needed = samplesForMargin(accept(0.5), twoLevels(together), asked);
+      const ofRows = samplesForMargin(accept(0.5), twoLevels(together), { ...asked, groups: null });
+      assert.ok(needed > ofRows / 2 && Number.isFinite(needed), `${metric}: ${needed} groups, ${ofRows} rows`);
+      const never = samplesForMargin(accept(0.5), twoLevels(together), { ...asked, epsilon: 0.005 });
+      assert.equal(never, Number.POSITIVE_INFINITY);
+    }
   });
 });
 

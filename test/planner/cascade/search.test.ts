@@ -150,6 +150,26 @@ describe("searchThresholds", () => {
     assert.equal(banded?.accuracy, 1);
     assert.ok((banded?.cost ?? 9) < (plain?.cost ?? 0) - 0.4, `${banded?.cost} ${plain?.cost}`);
   });
+
+  it("keeps the band whatever the skips are", () => {
+    const rows = 600;
+    const confidence = Float64Array.from({ length: rows }, (_, row) => row / rows);
+    const small = Uint8Array.from(confidence, (q) => (q < 0.2 || q > 0.8 ? 1 : 0));
+    const right = new Uint8Array(rows).fill(1);
+    const outcomes: LevelOutcomes = {
+      rows,
+      confidences: [confidence, confidence],
+      correct: [small, right, right],
+      answers: [Int32Array.from(small), Int32Array.from(right), Int32Array.from(right)],
+    };
+    for (const skips of ["searched", "uniform", "none"] as const) {
+      const cheapest = (hopeless: SearchOptions["hopeless"]) =>
+        searchThresholds(outcomes, options(3, { skips, hopeless })).path.findLast(({ harm }) => harm === 0);
+      const [plain, banded] = [cheapest(null), cheapest("accept")];
+      assert.equal(banded?.gates[0]?.hopeless?.action, "accept", skips);
+      assert.ok((banded?.cost ?? 9) < (plain?.cost ?? 0) - 0.4, `${skips}: ${banded?.cost} ${plain?.cost}`);
+    }
+  });
 });
 
 describe("costs of nothing", () => {
