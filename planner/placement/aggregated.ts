@@ -2,6 +2,7 @@
 import { type Bin, joinBins, type Layout, unitsOf } from "./layout.ts";
 import { MilpBuilder, type MilpProblem, type Term } from "./milp.ts";
 import type { ModelLevel, PlacementModel } from "./model.ts";
+import { DEVICE_TIE } from "./per-device.ts";
 
 export interface AggregatedProblem {
   readonly problem: MilpProblem;
@@ -100,10 +101,9 @@ function addFlows(
   if (!isEnergy) builder.equal([...flows, [rateColumn, -1]], 0);
 }
 
-/** A little is added a device, so that fewer of them win where watts are equal. */
 function keptCost(model: PlacementModel, c: number): number {
   const watts = model.classes[c]?.keptWatts ?? 0;
-  return watts + Math.max(watts, 1) * 1e-6;
+  return watts + Math.max(watts, 1) * DEVICE_TIE;
 }
 
 function countOf(model: PlacementModel, c: number): number {

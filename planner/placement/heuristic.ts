@@ -61,9 +61,10 @@ export function placeByRule(model: PlacementModel, choice: readonly number[], ef
   return best;
 }
 
-/** Ruin and refill from a layout that came from elsewhere. */
-export function improve(model: PlacementModel, from: Placed, effort: SearchEffort): Placed {
-  return ruinAndRefill(newSearch(model, effort, 0), from);
+/** Fill, ruin and refill from a layout that came from elsewhere. */
+export function improve(model: PlacementModel, layout: Layout, effort: SearchEffort): Placed {
+  const search = newSearch(model, effort, 0);
+  return ruinAndRefill(search, fill(search, layout, null));
 }
 
 function newSearch(model: PlacementModel, effort: SearchEffort, start: number): Search {
@@ -133,6 +134,7 @@ function fill(search: Search, layout: Layout, random: (() => number) | null): Pl
   const { model } = search;
   let placed = evaluateCounted(search, layout);
   for (;;) {
+    if (search.operationsLeft <= 0) return placed;
     if (model.objective === "energy" && placed.balance.rate >= model.rate * (1 - TOLERANCE)) return placed;
     const candidates = candidateCopies(model, placed);
     if (candidates.length === 0) return placed;
@@ -212,7 +214,9 @@ function ruin(search: Search, from: Placed, move: Move): Placed | null {
   let bins = layout.bins;
   for (const [i, bin] of move.bins.entries()) {
     const b = bins.findIndex((each) => sameBin(each, bin));
-    if (b >= 0) bins = changeOne(bins, b, i === 0 && move.unit >= 0 ? [move.unit] : []);
+    // The layout has moved on since the move was thought of.
+    if (b < 0) return null;
+    bins = changeOne(bins, b, i === 0 && move.unit >= 0 ? [move.unit] : []);
   }
   const refill = (empty: readonly Bin[]): Placed | null => {
     const packed = packMissing(model, layout.units, empty, random);

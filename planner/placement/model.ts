@@ -11,6 +11,8 @@ export interface PlacementModel {
   readonly rate: number;
   readonly utilisationCap: number;
   readonly latencyBudgetMs: number;
+  /** By level: latency of its fastest option, within the budget or not; Infinity: no option can run. */
+  readonly fastestMs: readonly number[];
   readonly classes: readonly ModelClass[];
   readonly levels: readonly ModelLevel[];
   /** Watts of the whole fleet when no device holds a copy. */
@@ -46,6 +48,8 @@ export interface ModelOption {
 
 /** Most ways to choose the classes of one option: the more classes, the more devices, the slower the slowest. */
 const CLASS_SETS_PER_OPTION = 3;
+/** A level that nothing reaches still gets a copy; a tiny load keeps divisions finite. */
+const LEAST_REACH = 1e-9;
 
 /**
  * `waitRate` is the rate that waits are estimated at: the more devices a stage needs, the shorter its queue. Infinity: no
@@ -75,6 +79,7 @@ export function placementModel(problem: PlacementProblem, waitRate: number): Pla
     rate: problem.rate,
     utilisationCap: problem.utilisationCap,
     latencyBudgetMs: budgetMs,
+    fastestMs: all.map(fastestMs),
     classes,
     levels: levels.map((level, k) => ({ ...level, options: chooseClassSets(all, problem.levels, budgetMs, k) })),
     unusedWatts,
@@ -119,45 +124,57 @@ function optionsOf(
   counted: readonly number[],
   waitRate: number,
 ): ModelOption[][] {
-  // A level that nothing reaches still gets a copy; a tiny load keeps divisions finite.
-  const rowsPerRequest = Math.max(level.reach, 1e-9) * problem.rowsPerRequest;
+  const rowsPerRequest = Math.max(level.reach, LEAST_REACH) * problem.rowsPerRequest;
   return level.options.map((source, sourceIndex) => {
     const costs = source.stages.map((_, s) =>
       problem.classes.map((each, c) => (counted[c] === 0 ? null : stageCost(problem, rowsPerRequest, source, s, each))),
     );
-    const timeMs = costs.map((stage) =>
-      stage.map((cost) => (cost === null ? null : cost.batchMs + stageWaitMs(problem, cost, level.copies, waitRate))),
-    );
-    const waitMs = batchWaitMs(source.batch.maxBatchSize, waitRate * rowsPerRequest, source.batch.maxQueueDelayMs);
-    return classSets(timeMs).map((classes) => ({
-      source,
-      sourceIndex,
-      latencyMs: timeMs.reduce((sum, stage) => sum + slowest(stage, classes), waitMs),
-      stages: costs.map((stage) => stage.map((cost, c) => (classes.has(c) ? cost : null))),
-    }));
+    return classSets(costs).map((classes) => {
+      const stages = costs.map((stage) => stage.map((cost, c) => (classes.has(c) ? cost : null)));
+      return { source, sourceIndex, latencyMs: optionLatencyMs(problem, level, { source, stages }, waitRate), stages };
+    });
   });
 }
 
+/** Batch wait, then for every stage queue, run and hand-over on the slowest class that it may use. */
+export function optionLatencyMs(
+  problem: PlacementProblem,
+  level: PlacedLevel,
+  { source, stages }: Pick<ModelOption, "source" | "stages">,
+  waitRate: number,
+): number {
+  const { maxBatchSize, maxQueueDelayMs } = source.batch;
+  const rowsPerSecond = waitRate * Math.max(level.reach, LEAST_REACH) * problem.rowsPerRequest;
+  return stages.reduce(
+    (sum, stage) => {
+      const times = stage.map((cost) =>
+        cost === null ? 0 : cost.batchMs + stageWaitMs(problem, cost, level.copies, waitRate),
+      );
+      return sum + Math.max(...times);
+    },
+    batchWaitMs(maxBatchSize, rowsPerSecond, maxQueueDelayMs),
+  );
+}
+
 /** Classes from the fastest on, one more each time, as soon as every stage has one that can run it. */
-function classSets(timeMs: readonly (readonly (number | null)[])[]): ReadonlySet<number>[] {
-  const count = timeMs[0]?.length ?? 0;
+function classSets(costs: readonly (readonly (StageCost | null)[])[]): ReadonlySet<number>[] {
+  const count = costs[0]?.length ?? 0;
   const slowness = Array.from({ length: count }, (_, c) => ({
     c,
     factor: Math.max(
-      ...timeMs.map((stage) => {
-        const own = stage[c];
-        const fastest = Math.min(...stage.map((ms) => ms ?? Number.POSITIVE_INFINITY));
-        return own === null || own === undefined ? 0 : own / fastest;
+      ...costs.map((stage) => {
+        const fastest = Math.min(...stage.map((cost) => cost?.batchMs ?? Number.POSITIVE_INFINITY));
+        return (stage[c]?.batchMs ?? 0) / fastest;
       }),
     ),
-  })).filter(({ factor }) => factor > 0 || Number.isNaN(factor));
+  })).filter(({ factor }) => factor > 0);
   slowness.sort((a, b) => a.factor - b.factor || a.c - b.c);
   const sets = slowness.map((_, i) => new Set(slowness.slice(0, i + 1).map(({ c }) => c)));
-  return sets.filter((set) => timeMs.every((stage) => stage.some((ms, c) => ms !== null && set.has(c))));
+  return sets.filter((set) => costs.every((stage) => stage.some((cost, c) => cost !== null && set.has(c))));
 }
 
-function slowest(stage: readonly (number | null)[], classes: ReadonlySet<number>): number {
-  return Math.max(...stage.map((ms, c) => (ms !== null && classes.has(c) ? ms : 0)));
+function fastestMs(options: readonly (readonly ModelOption[])[]): number {
+  return Math.min(...options.flatMap((sets) => sets.map((each) => each.latencyMs)));
 }
 
 /** All classes where every choice of the levels is fast enough; else a few sets an option, none over the budget alone. */
@@ -170,8 +187,6 @@ function chooseClassSets(
   const counted = all.filter((_, j) => levels[j]?.countsForLatency === true);
   const widestMs = (options: readonly (readonly ModelOption[])[]): number =>
     Math.max(0, ...options.map((sets) => sets.at(-1)?.latencyMs ?? 0));
-  const fastestMs = (options: readonly (readonly ModelOption[])[]): number =>
-    Math.min(...options.flatMap((sets) => sets.map((each) => each.latencyMs)));
   const own = all[k] ?? [];
   const isLoose = counted.reduce((sum, options) => sum + widestMs(options), 0) <= budgetMs;
   if (isLoose || levels[k]?.countsForLatency === false) return own.flatMap((sets) => sets.slice(-1));

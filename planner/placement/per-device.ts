@@ -4,6 +4,9 @@ import { joinBins } from "./layout.ts";
 import { MilpBuilder, type MilpProblem, type Term } from "./milp.ts";
 import type { PlacementModel } from "./model.ts";
 
+/** Added to the watts of a device in use, as a share of them: of two plans with equal watts the one with fewer devices wins. */
+export const DEVICE_TIE = 1e-6;
+
 export interface DeviceProblem {
   readonly problem: MilpProblem;
   /** Columns of a layout, to start from; null where it does not fit this problem. */
@@ -47,10 +50,12 @@ export function deviceProblem(
   const slots = model.classes.flatMap((each, classIndex) =>
     each.devices.map((device): Slot => addDevice(builder, model, units, { classIndex, device, scale, most: rate })),
   );
-  for (const [u] of units.entries()) {
+  for (const [u, unit] of units.entries()) {
     const flows = slots.flatMap((slot): Term[] => (slot.cells[u] ? [[slot.cells[u].flow, 1]] : []));
     if (isEnergy) builder.equal(flows, rate);
     else builder.equal([...flows, [rateColumn, -1]], 0);
+    const copies = slots.flatMap((slot): Term[] => (slot.cells[u] ? [[slot.cells[u].copy, 1]] : []));
+    builder.atLeast(copies, unit.copies);
   }
   const isSpread = units.some((unit) => unit.copies > 1);
   const groupColumns = isSpread ? addGroups(builder, units, slots, groups) : [];
@@ -87,8 +92,7 @@ function addDevice(
   const { classIndex, device, scale, most } = at;
   const kept = model.classes[classIndex]?.keptWatts ?? 0;
   const isEnergy = model.objective === "energy";
-  // A little is added a device, so that fewer of them win where watts are equal.
-  const onColumn = isEnergy ? builder.column(kept + Math.max(kept, 1) * 1e-6, 1, "integer") : -1;
+  const onColumn = isEnergy ? builder.column(kept + Math.max(kept, 1) * DEVICE_TIE, 1, "integer") : -1;
   const memory: Term[] = [];
   const time: Term[] = [];
   const room = model.classes[classIndex]?.memoryBytes ?? 0;

@@ -30,5 +30,6 @@ export function queueWaitMs({ servers, utilisation, serviceMs, arrivalCv, servic
 
 /** Longest wait for a batch of `rows` to fill: until the others are there, at most the queue delay. */
 export function batchWaitMs(rows: number, rowsPerSecond: number, maxQueueDelayMs: number): number {
+  if (rows <= 1) return 0;
   return Math.min(maxQueueDelayMs, ((rows - 1) * 1000) / rowsPerSecond);
 }

@@ -1,0 +1,221 @@
+/** Finds the best placement of a model: exact where that is cheap, by MILP where it pays, never worse than by rule. */
+import { aggregatedProblem } from "./aggregated.ts";
+import { type RankedChoice, rankChoices } from "./bounds.ts";
+import { BestCandidate, type Candidate } from "./candidate.ts";
+import { CELL_DEVICES, placeInCells } from "./cells.ts";
+import { improve, placeByRule, type SearchEffort } from "./heuristic.ts";
+import { onlyClass, placeHomogeneous } from "./homogeneous.ts";
+import { unitsOf } from "./layout.ts";
+import type { MilpOptions, MilpSolver } from "./milp.ts";
+import type { PlacementModel } from "./model.ts";
+import { DEVICE_TIE, deviceProblem } from "./per-device.ts";
+import type { PlacementProblem } from "./problem.ts";
+
+export interface SearchResult {
+  readonly best: Candidate | null;
+  /** Highest rate that any candidate served; for the objective `energy` at most the asked rate. */
+  readonly mostRate: number;
+  /** Requests a second or watts that no placement beats. */
+  readonly bound: number;
+  readonly solverMs: number;
+  readonly isTimeLimited: boolean;
+}
+
+/** Most devices, and binaries, of a MILP with one binary a stage and device. */
+const MILP_DEVICES = 512;
+const MILP_BINARIES = 16_384;
+/** Choices of options that are tried by rule, and that a MILP is solved for. */
+const TRIED_CHOICES = 24;
+const MILP_CHOICES = 3;
+/** So few stages times devices are solved for every choice that may be best. */
+const TINY = 64;
+const SOLVER_TIME_LIMIT_MS = 60_000;
+
+const QUICK = { starts: 1, passes: 0, operations: 1e8 };
+const THOROUGH = { starts: 3, passes: 2, operations: 1.5e9 };
+
+/** Without a solver only the exact and the rule-based ways are tried. */
+export async function searchPlacement(
+  problem: PlacementProblem,
+  model: PlacementModel,
+  solver: MilpSolver | null,
+): Promise<SearchResult> {
+  const search = new PlacementSearch(problem, model, solver);
+  return search.run();
+}
+
+class PlacementSearch {
+  readonly #problem: PlacementProblem;
+  readonly #model: PlacementModel;
+  readonly #solver: MilpSolver | null;
+  readonly #kept: BestCandidate;
+  readonly #deviceCount: number;
+  #solverMs = 0;
+  #isTimeLimited = false;
+
+  constructor(problem: PlacementProblem, model: PlacementModel, solver: MilpSolver | null) {
+    this.#problem = problem;
+    this.#model = model;
+    this.#solver = solver;
+    this.#kept = new BestCandidate(problem, model);
+    this.#deviceCount = model.classes.reduce((sum, each) => sum + each.devices.length, 0);
+  }
+
+  async run(): Promise<SearchResult> {
+    const choices = rankChoices(this.#model, TRIED_CHOICES);
+    const [first] = choices;
+    if (first === undefined) return this.#result(0);
+    const { bound } = first;
+    await this.#placeDedicated(bound);
+    if (this.#isDone(bound)) return this.#result(bound);
+    if (this.#deviceCount <= CELL_DEVICES) this.#placeByRule(choices);
+    else await this.#placeCells(choices);
+    return this.#result(await this.#placePerDevice(choices));
+  }
+
+  #result(bound: number): SearchResult {
+    const { best, mostRate } = this.#kept;
+    return { best, mostRate, bound, solverMs: this.#solverMs, isTimeLimited: this.#isTimeLimited };
+  }
+
+  #isDone(bound: number): boolean {
+    return this.#kept.gapTo(bound) <= Math.max(this.#model.relativeGap, 1e-9);
+  }
+
+  /** Whether a choice with this bound can still be the best. */
+  #isPromising({ bound }: RankedChoice): boolean {
+    return this.#kept.best === null || this.#kept.gapTo(bound) > Math.max(this.#model.relativeGap, 1e-9);
+  }
+
+  async #placeDedicated(bound: number): Promise<void> {
+    if (onlyClass(this.#model) !== null) {
+      this.#kept.offer(placeHomogeneous(this.#model, bound), "exact-homogeneous");
+      return;
+    }
+    if (this.#solver === null) return;
+    // The scale of rates: for energy the rate itself.
+    const scale = this.#model.objective === "energy" ? this.#model.rate : bound;
+    const { problem, read } = aggregatedProblem(this.#model, scale);
+    const solution = await this.#solve(problem, { nodeLimit: 20_000, start: null });
+    if (solution?.values) this.#kept.offer(read(solution.values), "milp-aggregated");
+  }
+
+  /** All choices quickly, then the best of them thoroughly, then what stands by ruin and refill. */
+  #placeByRule(choices: readonly RankedChoice[]): void {
+    const model = this.#model;
+    const quick = choices.flatMap((choice) => {
+      if (!this.#isPromising(choice)) return [];
+      const placed = placeByRule(model, choice.options, { ...QUICK, bound: choice.bound });
+      this.#kept.offer(placed?.layout ?? null, "greedy");
+      return [{ choice, worth: placed === null ? 0 : this.#worth(placed.balance) }];
+    });
+    quick.sort((a, b) => b.worth - a.worth || (a.choice.options < b.choice.options ? -1 : 1));
+    for (const { choice } of quick.slice(0, MILP_CHOICES)) {
+      if (!this.#isPromising(choice)) continue;
+      const placed = placeByRule(model, choice.options, this.#thorough(choice.bound));
+      this.#kept.offer(placed?.layout ?? null, "greedy");
+    }
+    const { best } = this.#kept;
+    const bound = choices[0]?.bound ?? 0;
+    if (best === null || best.algorithm === "greedy" || this.#isDone(bound)) return;
+    this.#kept.offer(improve(model, best.layout, this.#thorough(bound)).layout, "greedy");
+  }
+
+  #worth({ rate, watts }: { readonly rate: number; readonly watts: number }): number {
+    if (this.#model.objective === "throughput") return rate;
+    return rate >= this.#model.rate * (1 - 1e-7) ? 1 + 1 / watts : rate / this.#model.rate;
+  }
+
+  #thorough(bound: number): SearchEffort {
+    return { ...THOROUGH, bound };
+  }
+
+  async #placeCells(choices: readonly RankedChoice[]): Promise<void> {
+    const bound = choices[0]?.bound ?? 0;
+    const layouts = await placeInCells(this.#model, (cell) => this.#searchCell(cell));
+    for (const layout of layouts) {
+      this.#kept.offer(layout, "greedy");
+      const { best } = this.#kept;
+      if (best === null || this.#isDone(bound)) continue;
+      const filled = improve(this.#model, best.layout, { starts: 1, passes: 1, operations: 1e9, bound });
+      this.#kept.offer(filled.layout, "greedy");
+    }
+  }
+
+  async #searchCell(cell: PlacementModel): Promise<Candidate | null> {
+    const found = await searchPlacement(this.#problem, cell, this.#solver);
+    this.#solverMs += found.solverMs;
+    this.#isTimeLimited ||= found.isTimeLimited;
+    return found.best;
+  }
+
+  /** Best bound that is left after solving the most promising choices one by one. */
+  async #placePerDevice(choices: readonly RankedChoice[]): Promise<number> {
+    const [first] = choices;
+    if (first === undefined || this.#solver === null) return first?.bound ?? 0;
+    const isThroughput = this.#model.objective === "throughput";
+    const pick = (a: number, b: number): number => (isThroughput ? Math.max(a, b) : Math.min(a, b));
+    let solved = isThroughput ? 0 : Number.POSITIVE_INFINITY;
+    let count = 0;
+    for (const choice of choices) {
+      const units = unitsOf(this.#model, choice.options);
+      const binaries = units.length * this.#deviceCount;
+      const isSmall = this.#deviceCount <= MILP_DEVICES && binaries <= MILP_BINARIES;
+      const isTried = isSmall && (binaries <= TINY || count < MILP_CHOICES);
+      // Choices come best bound first: what is not solved is bounded by this one, or by what stands.
+      if (!this.#isPromising(choice) || !isTried) return pick(solved, choice.bound);
+      solved = pick(solved, await this.#solvePerDevice(choice, binaries));
+      count++;
+    }
+    // More choices than were ranked: nothing is known of them but the last bound.
+    const last = choices.at(-1);
+    return choices.length < TRIED_CHOICES || last === undefined ? solved : pick(solved, last.bound);
+  }
+
+  async #solvePerDevice(choice: RankedChoice, binaries: number): Promise<number> {
+    const model = this.#model;
+    const { best } = this.#kept;
+    const own = best?.layout.choice.every((p, k) => p === choice.options[k]) ? best : null;
+    const warm = own ?? placeByRule(model, choice.options, { ...QUICK, bound: choice.bound });
+    const scale = model.objective === "energy" ? model.rate : choice.bound;
+    const groups = failureGroups(this.#problem);
+    const device = deviceProblem(model, choice.options, unitsOf(model, choice.options), groups, scale);
+    const start = warm === null ? null : device.start(warm.layout, warm.balance);
+    const solution = await this.#solve(device.problem, { nodeLimit: binaries <= 1000 ? 20_000 : 500, start });
+    if (solution?.values) {
+      const { layout, pinned } = device.read(solution.values);
+      this.#kept.offer(layout, "milp-device", pinned);
+    }
+    if (solution === null || !Number.isFinite(solution.bound))
+      return solution?.isInfeasible ? noBound(model) : choice.bound;
+    if (model.objective === "throughput") return Math.min(solution.bound * scale, choice.bound);
+    const watts = (solution.bound - DEVICE_TIE * this.#deviceCount) / (1 + DEVICE_TIE);
+    return Math.max(watts + model.unusedWatts, choice.bound);
+  }
+
+  async #solve(
+    problem: Parameters<MilpSolver["solve"]>[0],
+    options: Pick<MilpOptions, "nodeLimit" | "start">,
+  ): Promise<Awaited<ReturnType<MilpSolver["solve"]>> | null> {
+    if (this.#solver === null) return null;
+    const { relativeGap } = this.#model;
+    const solution = await this.#solver.solve(problem, { relativeGap, timeLimitMs: SOLVER_TIME_LIMIT_MS, ...options });
+    this.#solverMs += solution.solverMs;
+    this.#isTimeLimited ||= solution.isTimeLimited;
+    return solution;
+  }
+}
+
+/** Of a choice that cannot be placed at all. */
+function noBound(model: PlacementModel): number {
+  return model.objective === "throughput" ? 0 : Number.POSITIVE_INFINITY;
+}
+
+function failureGroups(problem: PlacementProblem): number[] {
+  const names = new Map<string, number>();
+  return problem.devices.map(({ failureGroup }) => {
+    const known = names.get(failureGroup) ?? names.size;
+    names.set(failureGroup, known);
+    return known;
+  });
+}
