@@ -4,9 +4,12 @@ import { join } from "node:path";
 import { InferenceError } from "../proto/errors.ts";
 import { NO_PARAMETERS } from "../proto/inference.ts";
 import { chunkSizes, concatTensors, splitTensor, type Tensor } from "../proto/tensor.ts";
+import { BatchedModel } from "../scheduler/batched-model.ts";
 import { SystemClock } from "../scheduler/clock.ts";
+import type { Model } from "../scheduler/model.ts";
 import type { ModelSignature } from "../scheduler/signature.ts";
 import { isSelfHashed, levelHash } from "./backends/certificate-hash.ts";
+import { readProcessCpuSeconds } from "./backends/process-usage.ts";
 import type { Log } from "./log.ts";
 import { ModelRepository } from "./repository.ts";
 
@@ -27,7 +30,7 @@ interface RowsRun {
 const REMOTE_BACKEND = "kserve";
 
 export class ModelRunner {
-  /** `cpuSeconds` of this process; `seconds` of waiting where a model runs on another server. */
+  /** `cpuSeconds` of this process and of those that its instances run in; `seconds` of waiting where a model runs on another server. */
   readonly costUnit: "cpuSeconds" | "seconds";
   readonly costSource: string;
   readonly #repository: ModelRepository;
@@ -95,7 +98,7 @@ export class ModelRunner {
     const parts = inputs.map((input) => splitTensor(input, sizes));
     const requestedOutputs = outputs.map((name) => ({ name, parameters: NO_PARAMETERS }));
     const answers: (readonly Tensor[])[] = [];
-    const before = process.cpuUsage();
+    const before = cpuSeconds(loaded);
     let waitedMs = 0;
     for (let i = 0; i < sizes.length; i++) {
       const response = await loaded.infer({
@@ -109,16 +112,23 @@ export class ModelRunner {
       answers.push(response.outputs);
       waitedMs += response.timing.computeInferMs;
     }
-    const { user, system } = process.cpuUsage(before);
     return {
       outputs: outputs.map((name) => joined(name, answers, model)),
-      cost: this.costUnit === "seconds" ? waitedMs / 1000 : (user + system) / 1e6,
+      cost: this.costUnit === "seconds" ? waitedMs / 1000 : cpuSeconds(loaded) - before,
     };
   }
 
   close(): Promise<void> {
     return this.#repository.close();
   }
+}
+
+/** CPU seconds so far of this process and of the processes that the model runs in. */
+function cpuSeconds(model: Model): number {
+  const { user, system } = process.cpuUsage();
+  const reports = model instanceof BatchedModel ? model.instanceReports : [];
+  const pids = reports.flatMap(({ pid }) => pid ?? []);
+  return pids.reduce((sum, pid) => sum + (readProcessCpuSeconds(pid) ?? 0), (user + system) / 1e6);
 }
 
 function joined(name: string, answers: readonly (readonly Tensor[])[], model: string): Tensor {

@@ -34,10 +34,18 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
     // A group of its own: Ctrl-C at the terminal reaches the server, which drains first.
     detached: true,
   });
+  let problem: unknown;
+  child.on("error", (error) => {
+    problem ??= error;
+  });
+  // Where the server has no file descriptors left the process has no streams, against its type.
+  const streams: readonly unknown[] | undefined = child.stdio;
+  if (streams === undefined) {
+    throw new InferenceError("UNAVAILABLE", "no process can be started: too many open files; raise 'ulimit -n'");
+  }
   const socket = child.stdio[SOCKET_FD] as Duplex; // "pipe" makes all three sockets
   const fields = { instance: name };
   const buffers = new Map<number, ArrayBuffer>();
-  let problem: unknown;
   const fail = (error: unknown): void => {
     problem ??= error;
     child.kill("SIGKILL");
@@ -64,18 +72,13 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
   logLines(child.stdio[1] as Readable, (line) => log.info(fields, line));
   const errors = logLines(child.stdio[2] as Readable, (line) => log.warn(fields, line));
   const ended = new Promise<void>((resolve) => {
-    child.once("error", (error) => {
-      problem ??= error;
-      if (child.pid === undefined) end();
-    });
-    child.once("close", end);
-    function end(): void {
+    child.once("close", () => {
       buffers.clear();
       resolve();
       events.onEnd(
         problem ?? describeEnd({ exitCode: child.exitCode, signal: child.signalCode, lastLine: errors.last(), limits }),
       );
-    }
+    });
   });
   return {
     post(message) {

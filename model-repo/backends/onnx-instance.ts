@@ -191,7 +191,7 @@ export class OnnxInstance implements ModelInstance {
       settings,
       clock,
       open: (events) => this.#open(events),
-      loadLimitMs: this.#loadMs === undefined ? undefined : Math.max(SHORTEST_LOAD_LIMIT_MS, LOAD_TIMES * this.#loadMs),
+      loadLimitMs: this.#loadLimitMs(),
       onDeath: (reason) => this.#restartAfter(reason),
     });
     const mismatch = this.#mismatch(loaded);
@@ -201,6 +201,12 @@ export class OnnxInstance implements ModelInstance {
     }
     this.#loadMs ??= clock.now() - startedMs;
     this.#link = link;
+  }
+
+  /** Only a replacement in a process: the first load may take any time, and a thread cannot be stopped. */
+  #loadLimitMs(): number | undefined {
+    if (this.#loadMs === undefined || this.#placement.isolation === "thread") return undefined;
+    return Math.max(SHORTEST_LOAD_LIMIT_MS, LOAD_TIMES * this.#loadMs);
   }
 
   #open(events: TransportEvents): InstanceTransport {

@@ -15,7 +15,7 @@ import type { SessionSettings } from "../backends/instance-protocol.ts";
 import { bind } from "../backends/onnx.ts";
 import { OnnxInstance } from "../backends/onnx-instance.ts";
 import { planOnnx } from "../backends/onnx-settings.ts";
-import { readProcessMemory } from "../backends/process-memory.ts";
+import { readProcessMemory } from "../backends/process-usage.ts";
 import type { ModelConfig } from "../config/model-config.ts";
 import { checkModelFile, findModelFile } from "../config/model-file.ts";
 import { resolveModelConfig } from "../config/resolve.ts";

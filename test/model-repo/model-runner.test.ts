@@ -10,6 +10,7 @@ import { temporaryFiles } from "../support/temporary-files.ts";
 
 const MODELS = fileURLToPath(new URL("../../examples/fashion-mnist/models", import.meta.url));
 const MODEL = "fashion-xs";
+const LARGE = "fashion-l";
 const LOG = { info: () => undefined, warn: () => undefined, error: () => undefined };
 
 function open(repository: string, ...models: readonly string[]): Promise<ModelRunner> {
@@ -40,6 +41,27 @@ describe("ModelRunner", () => {
     readFloats(whole.outputs[0] ?? images(0)).forEach((value, i) => {
       assert.ok(Math.abs(value - (expected[i] ?? Number.NaN)) < 1e-3, `element ${i}: ${value}, alone ${expected[i]}`);
     });
+  });
+
+  it("counts the CPU time of instances in processes of their own", async (t) => {
+    const model = await readFile(join(MODELS, LARGE, "1", "model.onnx"));
+    const config = (await readFile(join(MODELS, LARGE, "config.pbtxt"), "utf8")).replace(`"${LARGE}"`, '"m"');
+    const root = await temporaryFiles(t, {
+      "m/config.pbtxt": `${config}\nparameters { key: "isolation" value { string_value: "process" } }`,
+      "m/labels.txt": await readFile(join(MODELS, LARGE, "labels.txt")),
+      "m/1/model.onnx": model,
+    });
+    const costs: number[] = [];
+    for (const [repository, name] of [
+      [MODELS, LARGE],
+      [root, "m"],
+    ] as const) {
+      const runner = await open(repository, name);
+      costs.push((await runner.run(name, "", [images(256)], ["logits"])).cost);
+      await runner.close();
+    }
+    const [inThread = 0, inProcess = 0] = costs;
+    assert.ok(inProcess > inThread / 2 && inProcess < inThread * 4, `${inProcess} s, in a thread ${inThread} s`);
   });
 
   it("names a version by its files: another model has another hash", async (t) => {

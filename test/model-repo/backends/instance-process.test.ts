@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { OnnxInstance } from "../../../model-repo/backends/onnx-instance.ts";
-import { readProcessMemory } from "../../../model-repo/backends/process-memory.ts";
+import { readProcessMemory } from "../../../model-repo/backends/process-usage.ts";
 import { InstanceLostError } from "../../../scheduler/lost-batch.ts";
 import { identityModel, node, onnxModel, tensor, tensorInfo } from "../../support/onnx-writer.ts";
 import { bytes, floats, fp32, request } from "../../support/tensors.ts";

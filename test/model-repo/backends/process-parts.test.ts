@@ -17,7 +17,11 @@ import {
   replyFrame,
   requestFrame,
 } from "../../../model-repo/backends/process-frames.ts";
-import { parseProcessStatus } from "../../../model-repo/backends/process-memory.ts";
+import {
+  parseCpuSeconds,
+  parseProcessStatus,
+  readProcessCpuSeconds,
+} from "../../../model-repo/backends/process-usage.ts";
 import { requestFingerprint } from "../../../model-repo/backends/request-fingerprint.ts";
 import { RunTimes, runLimitMs } from "../../../model-repo/backends/run-limit.ts";
 import { fp32, request } from "../../support/tensors.ts";
@@ -236,7 +240,7 @@ describe("texts", () => {
     assert.equal(output.last(), "last");
   });
 
-  it("of /proc tell the memory of a process that has any", () => {
+  it("of /proc tell memory and CPU time of a process", () => {
     const status = "Name:\tnode\nVmHWM:\t  200 kB\nVmRSS:\t  100 kB\nVmData:\t   50 kB\nThreads:\t7\n";
     assert.deepEqual(parseProcessStatus(status), {
       residentBytes: 102_400,
@@ -244,6 +248,11 @@ describe("texts", () => {
       dataBytes: 51_200,
     });
     assert.equal(parseProcessStatus("Name:\tnode\nState:\tZ (zombie)\n"), undefined);
+    const stat = "42 (a ) name) S 1 42 42 0 -1 4194560 100 0 0 0 250 50 7 7 20 0 11 0 1";
+    assert.equal(parseCpuSeconds(stat), 3);
+    const { user, system } = process.cpuUsage();
+    const seconds = readProcessCpuSeconds(process.pid) ?? 0;
+    assert.ok(Math.abs(seconds - (user + system) / 1e6) < 0.1, `${seconds} s`);
   });
 });
 
