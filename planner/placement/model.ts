@@ -66,12 +66,12 @@ export function placementModel(problem: PlacementProblem, waitRate: number): Pla
       keptWatts: (each.watts?.idle ?? Number.NaN) - unused,
     };
   });
-  const counted = classes.map((each) => each.devices.length);
   const unusedWatts = problem.classes.reduce((sum, each, c) => {
-    const watts = problem.unusedDevices === "off" ? 0 : (each.watts?.bare ?? Number.NaN);
-    return sum + (counted[c] === 0 ? 0 : watts * (counted[c] ?? 0));
+    const count = classes[c]?.devices.length ?? 0;
+    if (count === 0 || problem.unusedDevices === "off") return sum;
+    return sum + count * (each.watts?.bare ?? Number.NaN);
   }, 0);
-  const all = problem.levels.map((level) => optionsOf(problem, level, counted, waitRate));
+  const all = allOptions(problem, waitRate);
   const budgetMs = problem.slo.latencyMs;
   const levels = problem.levels.map(({ copies, countsForLatency }) => ({ copies, countsForLatency, options: [] }));
   return {
@@ -115,6 +115,12 @@ function validate(problem: PlacementProblem): void {
       `the objective 'energy' needs the power of every class; add 'watts' to ${unknown.map((each) => `'${each.name}'`).join(", ")} in the devices file, or plan for 'throughput'`,
     );
   }
+}
+
+/** [level][option of the problem][set of classes], fast enough or not; no set: the option cannot run on these devices. */
+export function allOptions(problem: PlacementProblem, waitRate: number): ModelOption[][][] {
+  const counted = problem.classes.map(({ name }) => problem.devices.filter((device) => device.class === name).length);
+  return problem.levels.map((level) => optionsOf(problem, level, counted, waitRate));
 }
 
 /** Options of one level, each on ever more classes, fastest first; the last of an option's entries uses all it can. */
@@ -173,7 +179,8 @@ function classSets(costs: readonly (readonly (StageCost | null)[])[]): ReadonlyS
   return sets.filter((set) => costs.every((stage) => stage.some((cost, c) => cost !== null && set.has(c))));
 }
 
-function fastestMs(options: readonly (readonly ModelOption[])[]): number {
+/** Infinity: none can run. */
+export function fastestMs(options: readonly (readonly ModelOption[])[]): number {
   return Math.min(...options.flatMap((sets) => sets.map((each) => each.latencyMs)));
 }
 
