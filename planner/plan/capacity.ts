@@ -1,0 +1,54 @@
+/** How much a fleet takes: the highest rate at which the latency objective still holds, by simulation. */
+import type { Fleet } from "../fleet.ts";
+import { simulate } from "../simulate/simulate.ts";
+import type { SimulationResult } from "../simulate/simulation.ts";
+import type { Routing } from "../simulate/ways.ts";
+import { type PlanWorkload, simulatedAt } from "./workload.ts";
+
+export interface Capacity {
+  /** Requests a second. */
+  readonly rate: number;
+  /** At that rate. */
+  readonly result: SimulationResult;
+}
+
+export interface CapacityOptions {
+  readonly requests: number;
+  readonly seed: number;
+  readonly unusedDevices: "off" | "bare";
+  /** Requests a second that certainly are too many, such as the rate at full utilisation. */
+  readonly mostRate: number;
+}
+
+/** Rates are known to this share of themselves. */
+const PRECISION = 0.01;
+
+/** Whether enough requests are answered in time, and as many as arrive are answered. */
+export function holds(result: SimulationResult, { percentile }: PlanWorkload["slo"], rate: number): boolean {
+  return result.goodput >= percentile && result.throughput >= 0.97 * rate;
+}
+
+/** undefined: not even a hundredth of `mostRate` is served in time. */
+export function capacity(
+  fleet: Fleet,
+  workload: PlanWorkload,
+  { requests, seed, unusedDevices, mostRate }: CapacityOptions,
+  routing: Routing = workload.routing,
+): Capacity | undefined {
+  const at = (rate: number): SimulationResult =>
+    simulate(fleet, simulatedAt(workload, rate, routing), { requests, seed, unusedDevices });
+  let low = mostRate / 100;
+  let best = at(low);
+  if (!holds(best, workload.slo, low)) return undefined;
+  for (let high = mostRate; high - low > PRECISION * low; ) {
+    const middle = (low + high) / 2;
+    const result = at(middle);
+    if (holds(result, workload.slo, middle)) {
+      low = middle;
+      best = result;
+    } else {
+      high = middle;
+    }
+  }
+  return { rate: low, result: best };
+}

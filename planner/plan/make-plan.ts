@@ -1,0 +1,294 @@
+/**
+ * From profiles, devices and a workload to a placement with batches and figures: place by estimates, measure the stages
+ * that were chosen, place again until all that was chosen is measured; let the simulator judge, and plan with more room
+ * where the objective does not hold (planner.md 3.2).
+ */
+import { InferenceError } from "../../proto/errors.ts";
+import type { Device, DeviceClass, Links } from "../../proto/files/devices-file.ts";
+import type { Gear, PlanObjective } from "../../proto/files/plan-file.ts";
+import type { ModelProfile } from "../../proto/files/profile-file.ts";
+import type { Fleet } from "../fleet.ts";
+import { withMenu } from "../placement/menu.ts";
+import type { MilpSolver } from "../placement/milp.ts";
+import { type PlacementResult, place } from "../placement/place.ts";
+import { countsForLatency, type LevelOption, type PlacementProblem } from "../placement/problem.ts";
+import { simulate } from "../simulate/simulate.ts";
+import type { SimulationResult } from "../simulate/simulation.ts";
+import { type Capacity, type CapacityOptions, capacity, holds } from "./capacity.ts";
+import { type GearPoint, gearTable } from "./gears.ts";
+import { tuneQueueDelays } from "./queue-delays.ts";
+import { cutModels, type StagedModel, usefulBatchSizes, wholeModel } from "./stage-options.ts";
+import { loadedReach, type PlanWorkload, simulatedAt } from "./workload.ts";
+
+export interface PlanRequest {
+  readonly objective: PlanObjective;
+  readonly workload: PlanWorkload;
+  /** Smallest first. */
+  readonly profiles: readonly ModelProfile[];
+  readonly classes: readonly DeviceClass[];
+  readonly devices: readonly Device[];
+  readonly links: Links;
+  /** No device is planned to be busier than this share of the time. */
+  readonly utilisationCap: number;
+  /** Share of a device's memory that models may take. */
+  readonly memoryShare: number;
+  /** Least copies of every stage, in failure groups of their own. */
+  readonly copies: number;
+  readonly unusedDevices: "off" | "bare";
+  /** Points that a gear may choose. */
+  readonly gearPoints: readonly GearPoint[];
+  readonly seed: number;
+  /** Requests of the simulations that decide. */
+  readonly simulatedRequests: number;
+}
+
+/** What a plan needs done outside: all that runs a model or takes long. */
+export interface PlanTools {
+  /** null: only the exact and rule-based searches. */
+  readonly solver: MilpSolver | null;
+  /** Writes and measures the stages of one way to cut a model; a text says why that way cannot be served. */
+  measure(profile: ModelProfile, cuts: readonly number[]): Promise<StagedModel | string>;
+  /** What is being done, for the user. */
+  progress(text: string): void;
+}
+
+export interface MadePlan {
+  readonly problem: PlacementProblem;
+  readonly placement: PlacementResult;
+  /** By level: how the model is cut. */
+  readonly staged: readonly StagedModel[];
+  /** The placement with its queue delays. */
+  readonly fleet: Fleet;
+  /** undefined: the fleet holds the objective at no rate. */
+  readonly capacity: Capacity | undefined;
+  /** At the workload's rate, or at the highest that holds where that is lower. */
+  readonly predicted: SimulationResult;
+  readonly predictedRate: number;
+  readonly gears: readonly Gear[];
+  /** What the user should know: ways that were given up, an objective that does not hold. */
+  readonly warnings: readonly string[];
+}
+
+/** How often the search starts again with measured stages or other mean batches before it takes what it has. */
+const MOST_ROUNDS = 12;
+/** Room added where the simulator finds the objective missed. */
+const MORE_ROOM = 1.15;
+const MOST_ROOM = MORE_ROOM ** 8;
+/** Simulations that only compare candidates are shorter. */
+const TUNING_SHARE = 0.3;
+
+/** Rejects with FAILED_PRECONDITION and the reasons where nothing can be placed. */
+export async function makePlan(request: PlanRequest, tools: PlanTools): Promise<MadePlan> {
+  requireWatts(request);
+  const ways = request.profiles.map((profile) => waysToRun(profile, request));
+  const warnings: string[] = [];
+  const meanRows = request.profiles.map((): number | undefined => undefined);
+  let room = 1;
+  for (let round = 0; ; round++) {
+    const { problem, wayOf } = problemOf(request, ways, meanRows, room);
+    tools.progress(`placing, round ${round + 1}`);
+    const outcome = await place(problem, tools.solver);
+    if (outcome.kind === "infeasible") throw impossible(outcome.reasons, warnings);
+    const staged = outcome.choice.map((option, k) => wayOf(k, option));
+    const isLastRound = round === MOST_ROUNDS;
+    if (await measureChosen(request, ways, staged, tools, warnings)) {
+      if (isLastRound) throw impossible(["the stages that were chosen keep being slower than they were estimated"], []);
+      continue;
+    }
+    const result = simulatePlan(request, outcome, request.simulatedRequests * TUNING_SHARE);
+    const isEnergy = request.objective === "energy";
+    if (isEnergy && !isLastRound && updateMeanRows(meanRows, outcome, result)) continue;
+    if (isEnergy && !isLastRound && room < MOST_ROOM && !holds(result, request.workload.slo, request.workload.rate)) {
+      room *= MORE_ROOM;
+      continue;
+    }
+    tools.progress("simulating");
+    return finish(request, problem, outcome, staged, warnings);
+  }
+}
+
+function requireWatts({ objective, classes }: PlanRequest): void {
+  const unknown = classes.find((each) => each.watts === null);
+  if (objective !== "energy" || unknown === undefined) return;
+  throw new InferenceError(
+    "FAILED_PRECONDITION",
+    `--objective energy needs the power of every class, devices.json has no 'watts' for '${unknown.name}': measure it ` +
+      "(hybridserve doctor --devices, where there is a meter) or enter what the data sheet says, with its source",
+  );
+}
+
+function waysToRun(profile: ModelProfile, request: PlanRequest): StagedModel[] {
+  const whole = wholeModel(profile);
+  const { classes, links, devices, memoryShare } = request;
+  const cut = cutModels(profile, classes, links, devices.length, memoryShare);
+  const ways = [...(whole === undefined ? [] : [whole]), ...cut];
+  if (ways.length > 0) return ways;
+  const why = profile.classes.map((each) => `on ${each.class}: ${each.stopped}`).join("; ");
+  throw new InferenceError(
+    "FAILED_PRECONDITION",
+    `model '${profile.name}' runs on no class of the devices, whole or cut (${why === "" ? "it was profiled on none" : why})`,
+  );
+}
+
+/** Every way with every batch size, as many as are worth searching; `wayOf` leads from a chosen option to its way. */
+function problemOf(
+  request: PlanRequest,
+  ways: readonly (readonly StagedModel[])[],
+  meanRows: readonly (number | undefined)[],
+  room: number,
+): { readonly problem: PlacementProblem; wayOf(level: number, option: number): StagedModel } {
+  const { workload, profiles } = request;
+  const reach = loadedReach(workload);
+  const wayOf = new Map<LevelOption, StagedModel>();
+  const optionOf = (way: StagedModel, batchSize: number, mean: number | undefined): LevelOption => {
+    const option: LevelOption = {
+      stages: way.stages,
+      batch: {
+        maxBatchSize: batchSize,
+        preferredBatchSizes: [batchSize],
+        maxQueueDelayMs: 0,
+        preserveOrdering: false,
+      },
+      meanRows: Math.min(batchSize, mean ?? batchSize),
+    };
+    wayOf.set(option, way);
+    return option;
+  };
+  const levels = ways.map((own, k) => ({
+    model: profiles[k]?.name ?? "",
+    reach: reach[k] ?? 0,
+    countsForLatency: countsForLatency(reach[k] ?? 0, workload.slo.percentile),
+    copies: request.copies,
+    options: own.flatMap((way) => usefulBatchSizes(way).map((size) => optionOf(way, size, meanRows[k]))),
+  }));
+  const problem = withMenu({
+    objective: request.objective,
+    levels,
+    classes: request.classes,
+    devices: request.devices,
+    links: request.links,
+    rate: workload.rate,
+    rowsPerRequest: workload.rowsPerRequest,
+    arrivalCv: workload.arrivalCv,
+    slo: workload.slo,
+    utilisationCap: request.utilisationCap / room,
+    memoryShare: request.memoryShare,
+    unusedDevices: request.unusedDevices,
+    relativeGap: 0.005,
+  });
+  return {
+    problem,
+    wayOf: (level, index) => {
+      const option = problem.levels[level]?.options[index];
+      const way = option === undefined ? undefined : wayOf.get(option);
+      if (way === undefined) throw new InferenceError("INTERNAL", `placement chose option ${index} of level ${level}`);
+      return way;
+    },
+  };
+}
+
+/** Measures the chosen stages that are estimates; true: there were some, and `ways` has changed. */
+async function measureChosen(
+  { profiles }: PlanRequest,
+  ways: StagedModel[][],
+  staged: readonly StagedModel[],
+  tools: PlanTools,
+  warnings: string[],
+): Promise<boolean> {
+  let hasChanged = false;
+  for (const [k, way] of staged.entries()) {
+    const profile = profiles[k];
+    const own = ways[k];
+    if (way.isMeasured || profile === undefined || own === undefined) continue;
+    tools.progress(`measuring ${profile.name} in ${way.stages.length} stages`);
+    const measured = await tools.measure(profile, way.cuts);
+    hasChanged = true;
+    if (typeof measured === "string") {
+      own.splice(own.indexOf(way), 1);
+      warnings.push(`model '${profile.name}' in ${way.stages.length} stages is given up: ${measured}`);
+    } else {
+      own[own.indexOf(way)] = measured;
+    }
+  }
+  return hasChanged;
+}
+
+/** Batches that the simulator saw decide what a row costs; true: they differ from what was assumed. */
+function updateMeanRows(
+  meanRows: (number | undefined)[],
+  { fleet }: PlacementResult,
+  result: SimulationResult,
+): boolean {
+  let hasChanged = false;
+  for (const [k, level] of result.levels.entries()) {
+    const seen = Number.isFinite(level.meanBatch) ? Math.max(1, level.meanBatch) : 1;
+    const assumed = meanRows[k] ?? fleet.levels[k]?.batch.maxBatchSize ?? 1;
+    if (Math.abs(seen - assumed) <= 0.1 * assumed) continue;
+    meanRows[k] = seen;
+    hasChanged = true;
+  }
+  return hasChanged;
+}
+
+function simulatePlan(request: PlanRequest, { fleet }: PlacementResult, requests: number): SimulationResult {
+  const { workload, seed, unusedDevices } = request;
+  return simulate(fleet, simulatedAt(workload, workload.rate), { requests, seed, unusedDevices });
+}
+
+function finish(
+  request: PlanRequest,
+  problem: PlacementProblem,
+  placement: PlacementResult,
+  staged: readonly StagedModel[],
+  warnings: string[],
+): MadePlan {
+  const { workload, seed, unusedDevices, simulatedRequests } = request;
+  const { rate, slo } = workload;
+  // Devices are never busier than all of the time.
+  const mostRate = Math.max(placement.mostRate, rate) / problem.utilisationCap;
+  const tuning: CapacityOptions = { requests: simulatedRequests * TUNING_SHARE, seed, unusedDevices, mostRate };
+  const before = capacity(placement.fleet, workload, tuning);
+  const tunedRate = Math.min(rate, before?.rate ?? rate);
+  const fleet = tuneQueueDelays(placement.fleet, simulatedAt(workload, tunedRate), slo, request.objective, tuning);
+  const most = capacity(fleet, workload, { ...tuning, requests: simulatedRequests });
+  const predictedRate = Math.min(rate, most?.rate ?? rate);
+  const predicted = simulate(fleet, simulatedAt(workload, predictedRate), {
+    requests: simulatedRequests,
+    seed: seed + 1,
+    unusedDevices,
+  });
+  if (most === undefined) {
+    warnings.push(
+      `the objective holds at no rate: ${share(slo.percentile)} within ${slo.latencyMs} ms is out of reach of these ` +
+        "devices (see what binds)",
+    );
+  } else if (most.rate < rate) {
+    warnings.push(
+      `the workload asks for ${rounded(rate)} requests a second; within the objective this plan takes ${rounded(most.rate)}: ` +
+        "the predictions are for that rate",
+    );
+  }
+  return {
+    problem,
+    placement,
+    staged,
+    fleet,
+    capacity: most,
+    predicted,
+    predictedRate,
+    gears: gearTable(fleet, workload, request.gearPoints, tuning),
+    warnings,
+  };
+}
+
+function impossible(reasons: readonly string[], warnings: readonly string[]): InferenceError {
+  return new InferenceError("FAILED_PRECONDITION", `nothing can be placed: ${[...reasons, ...warnings].join("; ")}`);
+}
+
+function share(value: number): string {
+  return `${Math.round(value * 1000) / 10} %`;
+}
+
+function rounded(value: number): string {
+  return String(Number(value.toPrecision(3)));
+}
