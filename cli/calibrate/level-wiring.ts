@@ -9,7 +9,8 @@ export type SignatureOf = (model: string, version: string) => ModelSignature;
 
 /**
  * Every level needs a tensor of scores, the last too: its answers are what the others are judged by. Where a confidence
- * does not name it, it is the level's tensor for the cascade's output, or the only one that can hold scores.
+ * does not name it, it is the level's tensor for the cascade's output, or the only one that can hold scores. A level
+ * without a confidence counts the tokens that the others count, where it has such an output.
  */
 export function withScores(levels: readonly CascadeLevel[], signatureOf: SignatureOf): CascadeLevel[] {
   const output = levels.flatMap((level) => Object.keys(level.outputs))[0];
@@ -18,9 +19,20 @@ export function withScores(levels: readonly CascadeLevel[], signatureOf: Signatu
     const signature = signatureOf(level.model, level.version);
     const mapped = output === undefined ? undefined : (level.outputs[output] ?? output);
     const scores = signature.outputs.find(({ name }) => name === mapped)?.name ?? scoreOutput(signature).name;
-    const confidence = level.confidence ?? { function: "max_prob", kind: "logits" as const, outputs: {}, params: {} };
+    const outputs = maskOf(levels, level, signature);
+    const confidence = level.confidence ?? { function: "max_prob", kind: "logits" as const, outputs, params: {} };
     return { ...level, confidence: { ...confidence, outputs: { ...confidence.outputs, scores } } };
   });
+}
+
+/** The level's output for what the others' confidences read as the mask of tokens. */
+function maskOf(levels: readonly CascadeLevel[], level: CascadeLevel, signature: ModelSignature): { mask?: string } {
+  const masked = levels.find(({ confidence }) => confidence?.outputs["mask"] !== undefined);
+  const theirs = masked?.confidence?.outputs["mask"];
+  if (masked === undefined || theirs === undefined) return {};
+  const output = Object.keys(masked.outputs).find((name) => masked.outputs[name] === theirs) ?? theirs;
+  const mask = signature.outputs.find(({ name }) => name === (level.outputs[output] ?? output))?.name;
+  return mask === undefined ? {} : { mask };
 }
 
 /** The cascade's inputs as its levels take them: one row's shape of each. */

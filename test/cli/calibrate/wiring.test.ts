@@ -39,6 +39,18 @@ describe("withScores", () => {
     );
   });
 
+  it("gives a level without a confidence the mask that the others read", () => {
+    const sequence = modelSignature("s", [], [spec("y", [-1, 3]), spec("counts", [-1])]);
+    const last = modelSignature("l", [], [spec("logits", [-1, 3]), spec("mask", [-1], "INT64")]);
+    const outputs = { scores: "y", mask: "counts" };
+    const confidence = { function: "min_token", kind: "logits", outputs, params: {} } as const;
+    const small = cascadeLevel("s", { outputs: { logits: "y", mask: "counts" }, confidence });
+    const masks = (large: ModelSignature) =>
+      withScores([small, cascadeLevel("l")], signatureOf(sequence, large))[1]?.confidence?.outputs;
+    assert.deepEqual(masks(last), { scores: "logits", mask: "mask" });
+    assert.deepEqual(masks({ ...last, outputs: [spec("logits", [-1, 3])] }), { scores: "logits" });
+  });
+
   it("refuses a level whose scores are not clear, naming its outputs", () => {
     const odd = modelSignature("odd", [], [spec("a", [3]), spec("b", [3])]);
     assert.throws(

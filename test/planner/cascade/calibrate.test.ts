@@ -41,6 +41,15 @@ function data(rows: number, skills: readonly number[] = [0.75, 0.88, 0.93], seed
   };
 }
 
+/** The rows in groups of the sizes that `sizeOf` tells, one after another; a group's rows share its hash. */
+function grouped(rows: CalibrationData, sizeOf: (group: number) => number): CalibrationData {
+  const groups = new Int32Array(rows.rowHashes.length);
+  for (let row = 0, group = 0; row < groups.length; group++) {
+    for (let i = 0; i < sizeOf(group) && row < groups.length; i++) groups[row++] = group;
+  }
+  return { ...rows, groups, rowHashes: Array.from(groups, (group) => rows.rowHashes[group] ?? "") };
+}
+
 const OPTIONS: CalibrationOptions = {
   confidence: "auto",
   metric: "gap",
@@ -119,6 +128,42 @@ describe("calibrateCascade", () => {
 
   it("refuses too few rows", () => {
     assert.throws(() => run(data(60)), /rows fall into the fit split/);
+  });
+
+  it("refuses too few groups, in groups", () => {
+    const rows = grouped(data(4000), () => 40);
+    assert.throws(
+      () => run(rows),
+      /only \d+ of 100 groups \(4000 rows\) fall into the fit split; .*at least 50 groups.*give more groups/,
+    );
+  });
+
+  it("certifies grouped rows by groups, weighed up to the largest of the other splits", () => {
+    const rows = grouped(data(6000), (group) => (group % 5 === 0 ? 8 : 1));
+    const { prepared, calibrated, file } = run(rows, { epsilon: 0.05 });
+    const ap = file.operatingPoints.find((point) => point.name === POINT_AP);
+    const certified = new Set(prepared.splits.certify.map((row) => rows.groups?.[row] ?? 0)).size;
+    assert.equal(prepared.groups?.mostRows, 8);
+    assert.equal(ap?.certificate?.method, "wsr-groups-fixed-sequence");
+    assert.equal(ap?.certificate?.samples, certified);
+    assert.ok(certified < prepared.splits.certify.length);
+    // A promise about groups says less than one about as many independent rows.
+    const alone = run({ ...rows, groups: null }, { epsilon: 0.05 });
+    const bound = (steps: typeof calibrated.steps) => steps[1]?.bound ?? 0;
+    assert.ok(bound(calibrated.steps) > bound(alone.calibrated.steps));
+    const needed = ({ pairs }: typeof calibrated) => pairs.at(-1)?.samplesForHalfCost ?? 0;
+    assert.ok(needed(calibrated) > 0 && Number.isFinite(needed(calibrated)));
+  });
+
+  it("takes the limit of a group's weight from the rows that do not certify", () => {
+    const rows = grouped(data(8000), () => 2);
+    const { splits } = prepareSplits(rows, "max_prob");
+    // Half of the certify split becomes one group: that must not reach the limit.
+    const certify = new Set(splits.certify);
+    const groups = (rows.groups ?? new Int32Array()).map((group, row) =>
+      certify.has(row) && row % 2 === 0 ? -1 : group,
+    );
+    assert.equal(prepareSplits({ ...rows, groups }, "max_prob").groups?.mostRows, 2);
   });
 
   it("makes one point of budgets that read alike", () => {
