@@ -13,8 +13,8 @@ import type { Level } from "./level.ts";
 import { SeededChoice } from "./seeded-choice.ts";
 
 /** Shadow requests under way at once, and rows that wait to be. */
-const MOST_RUNNING = 4;
-const MOST_WAITING_ROWS = 64;
+export const MOST_RUNNING = 4;
+export const MOST_WAITING_ROWS = 64;
 
 export interface ShadowOptions {
   /** Share of rows, 0 to 1. */

@@ -1,0 +1,313 @@
+/**
+ * The event core: requests arrive, wait, run in batches on replicas and go on to their next level, by the server's own
+ * decisions (`decide`, `route` behind the ways, `BatchedModel`'s choice of an instance and its looks at the queue at the
+ * end of a turn). test/planner/simulate/ holds it against the server's scheduler on a virtual clock.
+ */
+import { decide } from "../../scheduler/batcher.ts";
+import type { SimulatedDevice } from "./device.ts";
+import { type Batch, Entry } from "./entry.ts";
+import { EventHeap } from "./event-heap.ts";
+import type { BatchObserver, Demand, Machinery } from "./machinery.ts";
+import type { SimulatedLevel, SimulatedReplica, SimulatedStage } from "./replica.ts";
+import { Rows } from "./rows.ts";
+
+/** Kinds of events, the low bits of a payload; the rest is the index of what they are about. */
+const KIND_BITS = 2;
+const DONE = 0;
+const ARRIVED = 1;
+const DEVICE = 2;
+const WAKE_UP = 3;
+
+export class Engine {
+  readonly #machinery: Machinery;
+  readonly #demand: Demand;
+  readonly #observer: BatchObserver | undefined;
+  readonly #events = new EventHeap();
+  #nowMs = 0;
+  /** Levels to look at when this turn is over, with their places in the order of events. */
+  readonly #due: { readonly level: SimulatedLevel; readonly sequence: number }[] = [];
+  readonly #rows: Rows;
+  #inSystem = 0;
+  #changedMs = 0;
+  #requestMs = 0;
+  /** When each request was answered; NaN: refused, or not yet. */
+  readonly finishedMs: Float64Array;
+  #refusedRequests = 0;
+  /** At the last arrival: requests in the system, itself included, and requests that were refused. */
+  underWay = 0;
+  refusedAtLastArrival = 0;
+
+  constructor(machinery: Machinery, demand: Demand, observer?: BatchObserver) {
+    this.#machinery = machinery;
+    this.#demand = demand;
+    this.#observer = observer;
+    const requests = demand.arrivalsMs.length;
+    const mostRows = machinery.levels.map((level) => level.batch.maxBatchSize);
+    this.#rows = new Rows(requests, demand.rowsPerRequest, mostRows, demand.nextWay);
+    this.finishedMs = new Float64Array(requests).fill(Number.NaN);
+  }
+
+  /** Rows answered by each level, over all time. */
+  get answeredRows(): Float64Array {
+    return this.#rows.answered;
+  }
+
+  /** Mean number of requests in the system over the window. */
+  get meanInSystem(): number {
+    return this.#requestMs / this.#demand.window.lengthMs;
+  }
+
+  /** Plays all arrivals, and on until the last request is answered. */
+  run(): void {
+    const events = this.#events;
+    const due = this.#due;
+    const { arrivalsMs } = this.#demand;
+    const requests = arrivalsMs.length;
+    for (let arrived = 0; ; ) {
+      const eventMs = events.topMs;
+      const arrivalMs = arrived < requests ? (arrivalsMs[arrived] ?? 0) : Number.POSITIVE_INFINITY;
+      const first = due[0];
+      // Arrivals were registered before everything else, so that they come first among equals.
+      if (arrivalMs <= eventMs && (first === undefined || arrivalMs <= this.#nowMs)) {
+        if (arrived === requests) break;
+        this.#nowMs = arrivalMs;
+        this.#arrive(arrived++);
+      } else if (first !== undefined && (eventMs > this.#nowMs || events.topSequence > first.sequence)) {
+        due.shift();
+        first.level.dispatchIsDue = false;
+        this.#dispatch(first.level);
+      } else {
+        this.#nowMs = eventMs;
+        const sequence = events.topSequence;
+        this.#handle(events.pop(), sequence);
+      }
+    }
+  }
+
+  #handle(payload: number, sequence: number): void {
+    const { replicas, devices, levels } = this.#machinery;
+    const index = payload >> KIND_BITS;
+    switch (payload & ((1 << KIND_BITS) - 1)) {
+      case DONE: {
+        const replica = replicas[index];
+        if (replica !== undefined) this.#end(replica);
+        return;
+      }
+      case ARRIVED: {
+        const replica = replicas[index];
+        if (replica?.batch !== undefined) this.#compute(replica, replica.batch);
+        return;
+      }
+      case DEVICE: {
+        const device = devices[index];
+        if (device === undefined || device.eventSequence !== sequence) return;
+        const replica = device.end(this.#nowMs, this.#demand.window);
+        if (device.isBusy) this.#watch(device);
+        if (replica !== undefined) this.#end(replica);
+        return;
+      }
+      case WAKE_UP: {
+        const level = levels[index];
+        if (level === undefined || level.wakeUpSequence !== sequence) return;
+        level.wakeUpMs = Number.POSITIVE_INFINITY;
+        this.#dispatch(level);
+        return;
+      }
+    }
+  }
+
+  #arrive(request: number): void {
+    this.#countRequests(1, this.#nowMs);
+    this.#rows.enter(request);
+    this.#sendGroups(0);
+    if (request < this.#demand.arrivalsMs.length - 1) return;
+    this.underWay = this.#inSystem;
+    this.refusedAtLastArrival = this.#refusedRequests;
+  }
+
+  #sendGroups(fromLevel: number): void {
+    const { levels } = this.#machinery;
+    for (let k = fromLevel; k < levels.length; k++) {
+      const level = levels[k];
+      let entry = this.#rows.takeGroup(k);
+      while (entry !== undefined && level !== undefined) {
+        const next: Entry | undefined = entry.next;
+        entry.next = undefined;
+        this.#enqueue(level, entry);
+        entry = next;
+      }
+    }
+  }
+
+  #enqueue(level: SimulatedLevel, entry: Entry): void {
+    if (level.queue.size >= this.#demand.mostQueued && !entry.isShadow) {
+      this.#refuse(this.#rows.requestOf(entry.firstRow));
+      return;
+    }
+    entry.enqueuedMs = this.#nowMs;
+    level.queue.push(entry);
+    // As the server does: all that arrives in one turn is queued before the first batch is cut.
+    if (level.dispatchIsDue || level.stages[0]?.idle.size === 0) return;
+    level.dispatchIsDue = true;
+    this.#due.push({ level, sequence: this.#events.takeSequence() });
+  }
+
+  /** Sends batches while there are free replicas and the policy says so. */
+  #dispatch(level: SimulatedLevel): void {
+    const { queue, batch: policy } = level;
+    const stage = level.stages[0];
+    if (stage === undefined) return;
+    while (queue.size > 0 && stage.idle.size > 0) {
+      const decision = decide(queue, policy, this.#nowMs);
+      if (decision.kind === "wait") this.#wakeUp(level, decision.untilMs);
+      if (decision.kind !== "dispatch") return;
+      const replica = stage.idle.take();
+      if (replica === undefined) return;
+      this.#start(replica, this.#cut(level, decision.count));
+    }
+  }
+
+  #wakeUp(level: SimulatedLevel, timeMs: number): void {
+    if (timeMs >= level.wakeUpMs) return;
+    level.wakeUpMs = timeMs;
+    level.wakeUpSequence = this.#events.push(timeMs, (level.index << KIND_BITS) | WAKE_UP);
+  }
+
+  #cut(level: SimulatedLevel, count: number): Batch {
+    const entries = level.queue.take(count);
+    const isMeasured = this.#demand.window.holds(this.#nowMs);
+    let rows = 0;
+    for (let entry = entries; entry !== undefined; entry = entry.next) {
+      rows += entry.rows;
+      if (isMeasured && !entry.isShadow) level.waits.add(this.#nowMs - entry.enqueuedMs);
+    }
+    if (isMeasured) {
+      level.batches++;
+      level.rows += rows;
+    }
+    return { entries, rows, node: undefined };
+  }
+
+  /** A replica takes a batch: first its tensors travel, then it runs. */
+  #start(replica: SimulatedReplica, batch: Batch): void {
+    replica.batch = batch;
+    replica.takenMs = this.#nowMs;
+    if (this.#observer !== undefined) this.#observe(replica, batch);
+    const { node } = batch;
+    if (node === undefined) {
+      this.#compute(replica, batch);
+      return;
+    }
+    const { sameNode, betweenNodes } = this.#machinery.links;
+    const link = node === replica.device.node ? sameNode : betweenNodes;
+    const bytes = batch.rows * (replica.level.stages[replica.stage.index - 1]?.bytesPerRow ?? 0);
+    const transferMs = link.latencyMs + bytes / link.bytesPerMs;
+    this.#events.push(this.#nowMs + transferMs, (replica.index << KIND_BITS) | ARRIVED);
+  }
+
+  #compute(replica: SimulatedReplica, batch: Batch): void {
+    const nowMs = this.#nowMs;
+    const { device } = replica;
+    const serviceMs = replica.sampler.draw(batch.rows);
+    replica.startedMs = nowMs;
+    if (!device.isShared) {
+      this.#events.push(nowMs + serviceMs, (replica.index << KIND_BITS) | DONE);
+      return;
+    }
+    device.start(replica, serviceMs, nowMs);
+    this.#watch(device);
+  }
+
+  #watch(device: SimulatedDevice<SimulatedReplica>): void {
+    device.eventSequence = this.#events.push(device.nextEndMs(), (device.index << KIND_BITS) | DEVICE);
+  }
+
+  /** A batch has run on a replica: the replica takes the next one, the batch goes on. */
+  #end(replica: SimulatedReplica): void {
+    const { batch, level, stage, device, startedMs } = replica;
+    if (batch === undefined) return;
+    const nowMs = this.#nowMs;
+    const measuredMs = this.#demand.window.overlapMs(startedMs, nowMs);
+    replica.measuredBusyMs += measuredMs;
+    if (!device.isShared) device.busyMs += measuredMs;
+    if (replica.joules !== undefined && measuredMs > 0) {
+      device.joules += ((replica.joules[batch.rows] ?? 0) * measuredMs) / (nowMs - startedMs);
+    }
+    replica.batch = undefined;
+    replica.busyMs += nowMs - replica.takenMs;
+    stage.idle.add(replica);
+    const next = level.stages[stage.index + 1];
+    if (next !== undefined) {
+      batch.node = device.node;
+      next.waiting.push(batch);
+    }
+    if (stage.index === 0) this.#dispatch(level);
+    else this.#handOn(stage);
+    if (next === undefined) this.#answer(level, batch);
+    else this.#handOn(next);
+  }
+
+  /** Replicas of a later stage take whole batches in their order. */
+  #handOn(stage: SimulatedStage): void {
+    while (stage.waiting.size > 0) {
+      const replica = stage.idle.take();
+      if (replica === undefined) return;
+      const batch = stage.waiting.shift();
+      if (batch !== undefined) this.#start(replica, batch);
+    }
+  }
+
+  /** Rows whose level accepts them are answered, the others go on; then shadows have their turn. */
+  #answer(level: SimulatedLevel, batch: Batch): void {
+    const { shadows } = this.#demand;
+    const rows = this.#rows;
+    let hasChanged = false;
+    for (let entry = batch.entries; entry !== undefined; entry = entry.next) {
+      if (entry.isShadow) {
+        shadows.answered(entry.rows);
+        hasChanged = true;
+        continue;
+      }
+      const request = rows.requestOf(entry.firstRow);
+      if (rows.isRefused(request)) continue;
+      const isComplete = rows.goOn(entry, level.index);
+      this.#sendGroups(level.index + 1);
+      if (!isComplete) continue;
+      hasChanged = true;
+      this.finishedMs[request] = this.#nowMs;
+      this.#countRequests(-1, this.#nowMs);
+      shadows.offer(rows, request);
+    }
+    if (hasChanged) this.#sendShadows();
+  }
+
+  #sendShadows(): void {
+    const last = this.#machinery.levels.at(-1);
+    if (last === undefined) return;
+    for (;;) {
+      const rows = this.#demand.shadows.next(last.queue.size);
+      if (rows === 0) return;
+      this.#enqueue(last, new Entry(-1, rows));
+    }
+  }
+
+  #refuse(request: number): void {
+    if (!this.#rows.refuse(request)) return;
+    this.#refusedRequests++;
+    this.#countRequests(-1, this.#nowMs);
+  }
+
+  /** Adds up how many requests are in the system for how long. */
+  #countRequests(change: number, nowMs: number): void {
+    this.#requestMs += this.#inSystem * this.#demand.window.overlapMs(this.#changedMs, nowMs);
+    this.#inSystem += change;
+    this.#changedMs = nowMs;
+  }
+
+  #observe(replica: SimulatedReplica, batch: Batch): void {
+    const rows: number[] = [];
+    for (let entry = batch.entries; entry !== undefined; entry = entry.next) rows.push(...this.#rows.of(entry));
+    const { level, stage, index } = replica;
+    this.#observer?.({ level: level.index, stage: stage.index, replica: index, startMs: this.#nowMs, rows });
+  }
+}
