@@ -3,7 +3,7 @@ import type { Explanation } from "../../proto/files/plan-file.ts";
 import type { Replica } from "../fleet.ts";
 import { rankChoices } from "./bounds.ts";
 import { bytes, figure, percent } from "./format.ts";
-import { binMemory, type Unit } from "./layout.ts";
+import { type Bin, binMemory, type Unit } from "./layout.ts";
 import type { MilpSolver } from "./milp.ts";
 import { placementModel } from "./model.ts";
 import { fits } from "./pack.ts";
@@ -201,18 +201,21 @@ function whyHere(lookup: Lookup, replica: Replica): string {
   const copies = stages.get(`${replica.level}.${replica.stage}`) ?? [];
   const memory = `${bytes(binMemory(layout.units, bin))} of ${bytes(model.classes[bin.classIndex]?.memoryBytes ?? 0)}`;
   return [
-    `${nameOf(u)} on ${device.id}: ${whyCopy(replica, copies, unit, result)}`,
+    `${nameOf(u)} on ${device.id}: ${whyCopy(replica, copies, { unit, bin, result })}`,
     `${others.length === 0 ? "alone" : `beside ${others.join(", ")}`}, ` +
       `device ${percent(result.utilisation[replica.device] ?? 0)} busy, ${memory} taken`,
     ...neighbourText(lookup, replica),
   ].join("; ");
 }
 
-function whyCopy(replica: Replica, replicas: readonly Replica[], unit: Unit, result: PlacementResult): string {
+function whyCopy(
+  replica: Replica,
+  replicas: readonly Replica[],
+  { unit, bin, result }: { readonly unit: Unit; readonly bin: Bin; readonly result: PlacementResult },
+): string {
   if (replicas.length === 1) return "the only copy, its device carries the whole rate";
   const { model, found } = result.search;
-  const classIndex = model.classes.findIndex(({ devices }) => devices.includes(replica.device));
-  const alone = model.utilisationCap / (unit.on[classIndex]?.loadSeconds ?? 1);
+  const alone = model.utilisationCap / (unit.on[bin.classIndex]?.loadSeconds ?? 1);
   const copy = `copy ${replicas.indexOf(replica) + 1} of ${replicas.length} with ${percent(replica.share)} of the rows`;
   if (alone < found.balance.rate * (1 - 1e-9)) {
     return `${copy}: one device carries ${figure(alone)} of ${figure(found.balance.rate)} requests/s`;
