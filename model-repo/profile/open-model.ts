@@ -13,7 +13,7 @@ import type { ModelSignature } from "../../scheduler/signature.ts";
 import { levelHash } from "../backends/certificate-hash.ts";
 import type { SessionSettings } from "../backends/instance-protocol.ts";
 import { bind } from "../backends/onnx.ts";
-import { OnnxInstance } from "../backends/onnx-instance.ts";
+import { OnnxInstance, type OnnxInstanceOptions } from "../backends/onnx-instance.ts";
 import { planOnnx } from "../backends/onnx-settings.ts";
 import { readProcessMemory } from "../backends/process-usage.ts";
 import type { ModelConfig } from "../config/model-config.ts";
@@ -80,25 +80,49 @@ export async function readMeasuredModel(repositories: readonly string[], name: s
   };
 }
 
+/** What is opened: a whole model or a stage of one. */
+export interface OpenedFile
+  extends Pick<OnnxInstanceOptions, "model" | "modelPath" | "settings" | "batches" | "inputs" | "outputs"> {
+  /** Instances are named by it and their device. */
+  readonly label: string;
+}
+
 /**
  * Opens the model in a process of its own on every device: pinned to its cores and held to the class's memory. Rejects
  * with the first reason and leaves nothing running then.
  */
-export async function openOnDevices(
-  model: MeasuredModel,
+export function openOnDevices(
+  { config, modelPath }: MeasuredModel,
+  devices: readonly Device[],
+  deviceClass: DeviceClass,
+  environment: { readonly clock: Clock; readonly log: Log },
+): Promise<OpenedModel> {
+  const file: OpenedFile = {
+    label: config.name,
+    model: config.name,
+    modelPath,
+    settings: sessionSettings(config),
+    batches: config.max_batch_size > 0,
+    inputs: config.input.map((input) => bind(config.name, input)),
+    outputs: config.output.map((output) => bind(config.name, output)),
+  };
+  return openFileOnDevices(file, devices, deviceClass, environment);
+}
+
+/** The same for any file; threads and device of its settings are the devices'. */
+export async function openFileOnDevices(
+  { label, ...file }: OpenedFile,
   devices: readonly Device[],
   { kind, memoryBytes }: DeviceClass,
   { clock, log }: { readonly clock: Clock; readonly log: Log },
 ): Promise<OpenedModel> {
-  const { config, modelPath } = model;
   const starts = await Promise.allSettled(
     devices.map((device) => {
       return OnnxInstance.start({
-        name: `${config.name}_${device.id}`,
-        model: config.name,
-        modelPath,
+        ...file,
+        name: `${label}_${device.id}`,
         settings: {
-          ...sessionSettings(config),
+          ...file.settings,
           intraOpThreads: threadsOf(device),
           device: kind === "cuda" ? `cuda:${device.ordinal}` : "cpu",
         },
@@ -108,9 +132,6 @@ export async function openOnDevices(
           // The memory of a card is not the process's.
           ...(kind === "cpu" ? { memoryLimitBytes: memoryBytes } : {}),
         },
-        batches: config.max_batch_size > 0,
-        inputs: config.input.map((input) => bind(config.name, input)),
-        outputs: config.output.map((output) => bind(config.name, output)),
         clock,
         log,
       });
@@ -140,7 +161,7 @@ export async function weightBytes({ modelPath }: MeasuredModel): Promise<number>
 }
 
 /** As the configuration has them; where the session runs and with how many threads is the device's business. */
-function sessionSettings(config: ModelConfig): SessionSettings {
+export function sessionSettings(config: ModelConfig): SessionSettings {
   const onCpu = config.instance_group.slice(0, 1).map((group) => ({ ...group, kind: "KIND_CPU" as const, count: 1 }));
   const [planned] = planOnnx({ ...config, instance_group: onCpu }, new Map(), availableParallelism()).instances;
   if (planned === undefined) throw new InferenceError("INTERNAL", `model '${config.name}' has no instance group`);

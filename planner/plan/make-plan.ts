@@ -46,8 +46,8 @@ export interface PlanRequest {
 export interface PlanTools {
   /** null: only the exact and rule-based searches. */
   readonly solver: MilpSolver | null;
-  /** Writes and measures the stages of one way to cut a model; a text says why that way cannot be served. */
-  measure(profile: ModelProfile, cuts: readonly number[]): Promise<StagedModel | string>;
+  /** Writes and measures the stages of an estimated way to cut a model; a text says why it cannot be served. */
+  measure(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string>;
   /** What is being done, for the user. */
   progress(text: string): void;
 }
@@ -201,7 +201,7 @@ async function measureChosen(
     const own = ways[k];
     if (way.isMeasured || profile === undefined || own === undefined) continue;
     tools.progress(`measuring ${profile.name} in ${way.stages.length} stages`);
-    const measured = await tools.measure(profile, way.cuts);
+    const measured = await tools.measure(profile, way);
     hasChanged = true;
     if (typeof measured === "string") {
       own.splice(own.indexOf(way), 1);

@@ -19,8 +19,8 @@ export function policyHash(file: CascadeFile, point: OperatingPoint): string {
   return textHash(canonicalJson(policy));
 }
 
-/** `sha256:<hex>` of a text. */
-export function textHash(text: string): string {
+/** `sha256:<hex>` of a text or of bytes. */
+export function textHash(text: string | Uint8Array): string {
   return `sha256:${createHash("sha256").update(text).digest("hex")}`;
 }
 

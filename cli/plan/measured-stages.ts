@@ -1,0 +1,296 @@
+/** The stages that a plan cuts a model into: written beside the plan, and measured as profiles measure models. */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Log } from "../../model-repo/log.ts";
+import { measureBatches } from "../../model-repo/profile/measure-batches.ts";
+import {
+  type MeasuredModel,
+  type OpenedFile,
+  openFileOnDevices,
+  readMeasuredModel,
+  sessionSettings,
+} from "../../model-repo/profile/open-model.ts";
+import { toBatches } from "../../model-repo/profile/sample-requests.ts";
+import { seededRandom } from "../../planner/cascade/random.ts";
+import type { Stage } from "../../planner/fleet.ts";
+import { peakBytes, powersOfTwo, type StagedModel, serviceOf } from "../../planner/plan/stage-options.ts";
+import { InferenceError } from "../../proto/errors.ts";
+import type { DeviceClass, DevicesFile } from "../../proto/files/devices-file.ts";
+import { writeNpz } from "../../proto/files/npz.ts";
+import type { Numerics } from "../../proto/files/plan-file.ts";
+import { textHash } from "../../proto/files/policy-hash.ts";
+import type { ClassProfile, ModelProfile } from "../../proto/files/profile-file.ts";
+import { type InferenceRequest, NO_PARAMETERS } from "../../proto/inference.ts";
+import { concatTensors, type Tensor } from "../../proto/tensor.ts";
+import { SystemClock } from "../../scheduler/clock.ts";
+import type { ModelInstance } from "../../scheduler/instance.ts";
+import { devicesHere } from "../profile/profile-class.ts";
+import type { RowSource } from "../profile/rows.ts";
+import { type WrittenStage, type WrittenStages, writeStages } from "./write-stages.ts";
+
+export interface StageMeasuring {
+  readonly repositories: readonly string[];
+  readonly inventory: DevicesFile;
+  readonly rows: RowSource;
+  /** Directory of the plan. */
+  readonly directory: string;
+  readonly samples: number;
+  /** For each stage on each class. */
+  readonly limitMs: number;
+  readonly log: Log;
+  readonly note: (text: string) => void;
+}
+
+/** What a plan file says of a way to cut that was measured. */
+export interface CutModel {
+  readonly written: WrittenStages;
+  readonly numerics: Numerics;
+}
+
+/** Folders beside plan.json. */
+export const STAGE_FOLDER = "stages";
+const GOLDEN_FOLDER = "golden";
+
+/** Stages round otherwise than the whole model where a cut lies within what the optimiser fuses (planner.md 1.3). */
+const LARGEST_DIFFERENCE = 1e-3;
+/** Other processors round otherwise again: the boot allows a multiple of what was measured. */
+const ROUNDING_ROOM = 10;
+const GOLDEN_ROWS = 4;
+/** Different inputs of a batch size, which runs take in turn. */
+const BATCHES = 4;
+/** Weights beyond this, and those that already are in files of their own, go to one file that the stages share. */
+const MOST_WEIGHTS_INSIDE = 2 ** 30;
+const SEED = 1;
+
+/** Remembers what it measured: the plan file tells of the ways that were chosen. */
+export class MeasuredStages {
+  readonly #options: StageMeasuring;
+  readonly #cut = new Map<string, CutModel>();
+
+  constructor(options: StageMeasuring) {
+    this.#options = options;
+  }
+
+  /** Of a way that `measure` took. */
+  cutModel(model: string, { cuts }: StagedModel): CutModel | undefined {
+    return this.#cut.get(keyOf(model, cuts));
+  }
+
+  /** Writes the stage files and measures each on every class that is here; a text says why this way cannot be served. */
+  async measure(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string> {
+    try {
+      return await this.#measure(profile, way);
+    } catch (error) {
+      if (error instanceof InferenceError) return error.message;
+      throw error;
+    }
+  }
+
+  async #measure(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string> {
+    const { repositories, rows, directory } = this.#options;
+    const model = await readMeasuredModel(repositories, profile.name);
+    const feed = joined(toBatches(model.signature, rows.rowsOf(model.signature), goldenRows(profile), 1)[0] ?? []);
+    const written = await this.#write(profile, way, model, feed);
+    const largest = Math.max(0, ...written.differences.map(({ maxAbs }) => maxAbs));
+    if (largest > LARGEST_DIFFERENCE) return `its stages answer up to ${largest} otherwise than the whole model`;
+    const stages = await this.#measureStages(profile, way, model, written.stages);
+    const golden = await writeGolden(directory, profile.name, feed, written.expected);
+    const numerics = { maxAbsDifference: largest * ROUNDING_ROOM, golden };
+    this.#cut.set(keyOf(profile.name, way.cuts), { written, numerics });
+    return { cuts: way.cuts, stages, isMeasured: true };
+  }
+
+  async #write(
+    { name, graph, weightBytes }: ModelProfile,
+    { cuts, stages }: StagedModel,
+    { modelPath }: MeasuredModel,
+    feed: readonly Tensor[],
+  ): Promise<WrittenStages> {
+    if (graph === null) throw new InferenceError("INTERNAL", `model '${name}' was cut without a graph`);
+    const folder = join(this.#options.directory, STAGE_FOLDER);
+    const options = {
+      modelPath,
+      optimisation: graph.optimisation,
+      graphHash: graph.graphHash,
+      cuts,
+      feed,
+      directory: folder,
+      stageIds: stages.map(({ id }) => id),
+      stageLevel: "all",
+    } as const;
+    const isApart = weightBytes > MOST_WEIGHTS_INSIDE;
+    const written = await writeStages(isApart ? { ...options, weightsFile: `${name}.weights` } : options);
+    // References to the repository's files would not be found from the plan's directory.
+    if (isApart || written.externalDataDirectory === null) return written;
+    return writeStages({ ...options, weightsFile: `${name}.weights` });
+  }
+
+  /** One stage after the other: what one computes is what the next is measured on. */
+  async #measureStages(
+    profile: ModelProfile,
+    way: StagedModel,
+    model: MeasuredModel,
+    written: readonly WrittenStage[],
+  ): Promise<Stage[]> {
+    const { rows } = this.#options;
+    const sizes = powersOfTwo(profile.maxBatchSize);
+    const inputRows = rows.rowsOf(model.signature);
+    const batches = new Map(
+      sizes.map((size) => [
+        size,
+        toBatches(model.signature, inputRows, size, BATCHES).map((requests) => tensorMap(joined(requests))),
+      ]),
+    );
+    const measured: Stage[] = [];
+    for (const [i, stage] of written.entries()) {
+      const estimate = way.stages[i];
+      if (estimate === undefined) throw new InferenceError("INTERNAL", `stage '${stage.id}' was not asked for`);
+      const classes = await this.#measureStage(model, stage, sizes, batches);
+      measured.push(withMeasurements(estimate, classes));
+    }
+    return measured;
+  }
+
+  async #measureStage(
+    model: MeasuredModel,
+    stage: WrittenStage,
+    sizes: readonly number[],
+    batches: ReadonlyMap<number, readonly Map<string, Tensor>[]>,
+  ): Promise<ClassProfile[]> {
+    const { inventory, directory, log } = this.#options;
+    const bound = (tensors: WrittenStage["inputs"]) =>
+      tensors.map(({ name, datatype, shape }) => ({ name, datatype, dims: shape, reshape: undefined }));
+    const file: OpenedFile = {
+      label: stage.id,
+      model: model.config.name,
+      modelPath: join(directory, STAGE_FOLDER, stage.file?.path ?? ""),
+      settings: { ...sessionSettings(model.config), graphOptimizationLevel: "all" },
+      batches: false,
+      inputs: bound(stage.inputs),
+      outputs: bound(stage.outputs),
+    };
+    const requestsOf = (size: number) =>
+      (batches.get(size) ?? []).map((tensors) => [stageRequest(model, stage, tensors)]);
+    const profiles: ClassProfile[] = [];
+    let hasRun = false;
+    for (const deviceClass of inventory.classes) {
+      const devices = devicesHere(inventory, deviceClass.name);
+      if (devices.length === 0) continue;
+      const clock = new SystemClock();
+      const opened = await openFileOnDevices(file, devices, deviceClass, { clock, log });
+      try {
+        const result = await measureBatches({
+          instances: opened.instances,
+          batchSizes: sizes,
+          batchesOf: requestsOf,
+          samples: this.#options.samples,
+          deadlineMs: clock.now() + this.#options.limitMs,
+          memoryBytes: deviceClass.memoryBytes,
+          peakBytes: () => opened.peakBytes(),
+          energyOf: async () => null,
+          random: seededRandom(SEED),
+          clock,
+          onBatch: () => undefined,
+          onSamples: () => undefined,
+        });
+        profiles.push({ class: deviceClass.name, ...result });
+        this.#options.note(`  ${stage.id} on ${deviceClass.name}: ${summary(result.batches)}`);
+        if (result.batches.length === 0) throw refused(stage, deviceClass, result.stopped);
+        const [instance] = opened.instances;
+        if (!hasRun && instance !== undefined) await runAll(instance, model, stage, batches);
+        hasRun = true;
+      } finally {
+        await opened.close();
+      }
+    }
+    return profiles;
+  }
+}
+
+/** Runs every batch once more, so that the next stage finds its inputs. */
+async function runAll(
+  instance: ModelInstance,
+  model: MeasuredModel,
+  stage: WrittenStage,
+  batches: ReadonlyMap<number, readonly Map<string, Tensor>[]>,
+): Promise<void> {
+  for (const tensors of [...batches.values()].flat()) {
+    const { outputs } = await instance.execute([stageRequest(model, stage, tensors)]);
+    for (const output of outputs[0] ?? []) tensors.set(output.name, output);
+  }
+}
+
+function stageRequest(
+  { signature }: MeasuredModel,
+  stage: WrittenStage,
+  tensors: ReadonlyMap<string, Tensor>,
+): InferenceRequest {
+  return {
+    modelName: signature.name,
+    modelVersion: signature.version,
+    id: "",
+    parameters: NO_PARAMETERS,
+    inputs: stage.inputs.flatMap(({ name }) => tensors.get(name) ?? []),
+    requestedOutputs: [],
+  };
+}
+
+/** Measured where the class is here, as estimated elsewhere. */
+function withMeasurements(estimate: Stage, classes: readonly ClassProfile[]): Stage {
+  return {
+    ...estimate,
+    memoryBytes: new Map([...estimate.memoryBytes, ...classes.map((each) => [each.class, peakBytes(each)] as const)]),
+    service: new Map([...estimate.service, ...classes.map((each) => [each.class, serviceOf(each)] as const)]),
+  };
+}
+
+async function writeGolden(
+  directory: string,
+  model: string,
+  feed: readonly Tensor[],
+  expected: readonly Tensor[],
+): Promise<Numerics["golden"]> {
+  await mkdir(join(directory, GOLDEN_FOLDER), { recursive: true });
+  const path = `${GOLDEN_FOLDER}/${model}.npz`;
+  const bytes = writeNpz(
+    new Map([
+      ...feed.map(({ name, ...array }) => [`input:${name}`, array] as const),
+      ...expected.map(({ name, ...array }) => [`output:${name}`, array] as const),
+    ]),
+  );
+  await writeFile(join(directory, path), bytes);
+  return { path, hash: textHash(bytes) };
+}
+
+function refused({ id }: WrittenStage, { name }: DeviceClass, stopped: string): InferenceError {
+  return new InferenceError("FAILED_PRECONDITION", `stage '${id}' does not run on class '${name}': ${stopped}`);
+}
+
+function summary(batches: ClassProfile["batches"]): string {
+  const first = batches[0];
+  const last = batches.at(-1);
+  if (first === undefined || last === undefined) return "not measured";
+  const mean = (samples: readonly number[]) => samples.reduce((sum, ms) => sum + ms, 0) / samples.length;
+  return `${mean(first.serviceMs).toFixed(2)} ms a batch of ${first.batchSize}, ${mean(last.serviceMs).toFixed(2)} ms of ${last.batchSize}`;
+}
+
+function goldenRows({ maxBatchSize }: ModelProfile): number {
+  return Math.min(GOLDEN_ROWS, maxBatchSize);
+}
+
+/** The inputs of a batch in one piece each. */
+function joined(requests: readonly InferenceRequest[]): Tensor[] {
+  const first = requests[0]?.inputs ?? [];
+  if (requests.length === 1) return [...first];
+  return first.map(({ name }) =>
+    concatTensors(requests.flatMap((request) => request.inputs.find((input) => input.name === name) ?? [])),
+  );
+}
+
+function tensorMap(tensors: readonly Tensor[]): Map<string, Tensor> {
+  return new Map(tensors.map((tensor) => [tensor.name, tensor]));
+}
+
+function keyOf(model: string, cuts: readonly number[]): string {
+  return `${model} ${cuts.join()}`;
+}
