@@ -4,12 +4,20 @@
  */
 import { readSync, writevSync } from "node:fs";
 import { InferenceError } from "../../proto/errors.ts";
-import type { InstanceRequest } from "./instance-protocol.ts";
 import { type InstanceBody, isLastReply } from "./onnx-body.ts";
-import { PREFIX_BYTES, readPrefix, readRequest, replyFrame } from "./process-frames.ts";
+import {
+  PREFIX_BYTES,
+  type RequestHeader,
+  readPrefix,
+  readRequestHeader,
+  replyFrame,
+  toRequest,
+} from "./process-frames.ts";
+import { readShared, writeShared } from "./shared-payload.ts";
 
-/** File descriptor of the socket to the server; 0 to 2 are the standard streams. */
+/** File descriptors of the socket to the server and of the shared memory; 0 to 2 are the standard streams. */
 export const SOCKET_FD = 3;
+export const SHARED_FD = 4;
 
 /** Answers the server's messages until the last one; resolves when the process may end. */
 export async function serveInstance(body: InstanceBody): Promise<void> {
@@ -17,10 +25,11 @@ export async function serveInstance(body: InstanceBody): Promise<void> {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
   const requests = new RequestReader();
   for (;;) {
-    const request = requests.next();
-    if (request === undefined) return;
-    const reply = await body.answer(request);
-    writeAll(replyFrame(reply));
+    const header = requests.next();
+    if (header === undefined) return;
+    const reply = await body.answer(toRequest(header, requests.payload));
+    const mayShare = header.type === "run" && header.sharedBytes !== undefined;
+    writeAll(replyFrame(reply, mayShare ? (pieces) => writeShared(SHARED_FD, pieces) : undefined));
     if (isLastReply(reply)) return;
   }
 }
@@ -30,14 +39,28 @@ class RequestReader {
   /** Memory of the last run, used again: runs come one after another. */
   #payload = new ArrayBuffer(0);
 
+  /** Data of the last request from its start; the next one overwrites it. */
+  get payload(): ArrayBuffer {
+    return this.#payload;
+  }
+
   /** Waits for a request; undefined when the server's end is closed. */
-  next(): InstanceRequest | undefined {
+  next(): RequestHeader | undefined {
     if (!readAll(this.#prefix)) return undefined;
     const { headerBytes, payloadBytes } = readPrefix(this.#prefix);
-    const header = new Uint8Array(headerBytes);
-    if (this.#payload.byteLength < payloadBytes) this.#payload = new ArrayBuffer(payloadBytes);
-    if (!readAll(header) || !readAll(new Uint8Array(this.#payload, 0, payloadBytes))) return undefined;
-    return readRequest(header, this.#payload);
+    const bytes = new Uint8Array(headerBytes);
+    if (!readAll(bytes)) return undefined;
+    const header = readRequestHeader(bytes);
+    const sharedBytes = header.type === "run" ? (header.sharedBytes ?? 0) : 0;
+    const target = this.#room(Math.max(payloadBytes, sharedBytes));
+    if (sharedBytes > 0) readShared(SHARED_FD, target, 0);
+    else if (!readAll(target)) return undefined;
+    return header;
+  }
+
+  #room(byteLength: number): Uint8Array {
+    if (this.#payload.byteLength < byteLength) this.#payload = new ArrayBuffer(byteLength);
+    return new Uint8Array(this.#payload, 0, byteLength);
   }
 }
 

@@ -1,5 +1,6 @@
 /** Messages to an instance in a child process, over a socket pair that carries tensors as they are. */
 import { spawn } from "node:child_process";
+import { closeSync } from "node:fs";
 import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { InferenceError } from "../../proto/errors.ts";
@@ -10,6 +11,7 @@ import { logLines } from "./log-lines.ts";
 import { findProgram, limitedCommand, type ProcessLimits } from "./process-command.ts";
 import { describeEnd, explainMemory } from "./process-end.ts";
 import { ReplyReader, requestFrame } from "./process-frames.ts";
+import { openSharedFile, readShared, writeShared } from "./shared-payload.ts";
 
 export interface ProcessOptions {
   /** Main file that speaks docs/instance-protocol.md on the socket. */
@@ -28,8 +30,9 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
   const { mainFile, limits, name, log } = options;
   const plain = { file: process.execPath, args: [fileURLToPath(mainFile)] };
   const { file, args } = limitedCommand(plain, limits, findProgram);
+  const shared = openSharedFile();
   const child = spawn(file, [...args], {
-    stdio: ["ignore", "pipe", "pipe", "pipe"],
+    stdio: ["ignore", "pipe", "pipe", "pipe", shared ?? "ignore"],
     env: Object.fromEntries(Object.entries(process.env).filter(([key]) => !NOT_INHERITED.includes(key))),
     // A group of its own: Ctrl-C at the terminal reaches the server, which drains first.
     detached: true,
@@ -41,6 +44,7 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
   // Where the server has no file descriptors left the process has no streams, against its type.
   const streams: readonly unknown[] | undefined = child.stdio;
   if (streams === undefined) {
+    if (shared !== undefined) closeSync(shared);
     throw new InferenceError("UNAVAILABLE", "no process can be started: too many open files; raise 'ulimit -n'");
   }
   const socket = child.stdio[SOCKET_FD] as Duplex; // "pipe" makes all three sockets
@@ -50,6 +54,10 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
     problem ??= error;
     child.kill("SIGKILL");
   };
+  const readSharedMemory =
+    shared === undefined ? undefined : (target: Uint8Array, position: number) => readShared(shared, target, position);
+  const sharePayload =
+    shared === undefined ? undefined : (pieces: readonly Uint8Array[]) => writeShared(shared, pieces);
   const reader = new ReplyReader((received) => {
     const failed = received.type === "loadFailed" || received.type === "runFailed";
     const reply = failed ? { ...received, message: explainMemory(received.message, limits) } : received;
@@ -59,7 +67,7 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
       return fail(new InferenceError("INTERNAL", `it answered run ${reply.id}, which is not open`));
     buffers.delete(reply.id);
     events.onReply({ ...reply, buffer });
-  });
+  }, readSharedMemory);
   socket.on("data", (chunk: Buffer) => {
     try {
       reader.push(chunk);
@@ -74,6 +82,7 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
   const ended = new Promise<void>((resolve) => {
     child.once("close", () => {
       buffers.clear();
+      if (shared !== undefined) closeSync(shared);
       resolve();
       events.onEnd(
         problem ?? describeEnd({ exitCode: child.exitCode, signal: child.signalCode, lastLine: errors.last(), limits }),
@@ -82,9 +91,11 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
   });
   return {
     post(message) {
+      // The shared memory holds one run at a time, from its request to its answer.
+      const frame = requestFrame(message, buffers.size === 0 ? sharePayload : undefined);
       if (message.type === "run") buffers.set(message.id, message.buffer);
       socket.cork();
-      for (const piece of requestFrame(message)) socket.write(piece);
+      for (const piece of frame) socket.write(piece);
       socket.uncork();
     },
     ended,

@@ -1,7 +1,7 @@
 /**
  * The protocol's messages on a byte stream: a prefix of 16 bytes (magic, header length, payload length), the message as
- * JSON without its tensor data, then that data raw. Nothing is encoded twice, and tensor bytes are written from where
- * they lie and read to where they stay.
+ * JSON without its tensor data, then that data raw, unless it went through shared memory. Tensor bytes are written from
+ * where they lie and read to where they stay.
  */
 import { InferenceError } from "../../proto/errors.ts";
 import type { InstanceReply, InstanceRequest, OutputData, RanMessage, RunMessage } from "./instance-protocol.ts";
@@ -20,12 +20,27 @@ export interface FrameSizes {
   readonly payloadBytes: number;
 }
 
-/** Messages as they stand in a header: data is replaced by its length. */
-type RequestHeader = Exclude<InstanceRequest, RunMessage> | Omit<RunMessage, "buffer">;
+/** Takes a payload into shared memory; false: it stays on the stream. */
+export type SharePayload = (pieces: readonly Uint8Array[]) => boolean;
+
+/** Requests as they stand in a header, without their data. */
+export type RequestHeader = Exclude<InstanceRequest, RunMessage> | RunHeader;
+
+interface RunHeader extends Omit<RunMessage, "buffer"> {
+  /** Bytes of the payload that lie in shared memory; 0: it is on the stream, but the answer may be shared; absent: it may not. */
+  readonly sharedBytes?: number;
+}
+
 type ReplyHeader =
   | Exclude<InstanceReply, { readonly buffer: ArrayBuffer }>
   | Omit<Extract<InstanceReply, { readonly type: "runFailed" }>, "buffer">
-  | (Omit<RanMessage, "buffer" | "outputs"> & { readonly outputs: readonly OutputHeader[] });
+  | RanHeader;
+
+interface RanHeader extends Omit<RanMessage, "buffer" | "outputs"> {
+  readonly outputs: readonly OutputHeader[];
+  /** The outputs lie in shared memory one after another. */
+  readonly isShared?: true;
+}
 
 interface OutputHeader {
   readonly dims: readonly number[];
@@ -39,26 +54,29 @@ export type ReceivedReply = InstanceReply extends infer R
     : never
   : never;
 
-/** The pieces of a request in the order to write them. */
-export function requestFrame(message: InstanceRequest): Uint8Array[] {
+/** The pieces of a request in the order to write them. With `share` the payload and the answer's may be shared. */
+export function requestFrame(message: InstanceRequest, share?: SharePayload): Uint8Array[] {
   if (message.type !== "run") return frame(message, []);
   const { buffer, ...header } = message;
   let end = 0;
   for (const { byteOffset, byteLength } of message.inputs) end = Math.max(end, byteOffset + byteLength);
-  return frame(header, end === 0 ? [] : [new Uint8Array(buffer, 0, end)]);
+  const payloads = end === 0 ? [] : [new Uint8Array(buffer, 0, end)];
+  if (share === undefined) return frame(header, payloads);
+  return share(payloads) ? frame({ ...header, sharedBytes: end }, []) : frame({ ...header, sharedBytes: 0 }, payloads);
 }
 
 /** The pieces of a reply in the order to write them. */
-export function replyFrame(message: InstanceReply): Uint8Array[] {
+export function replyFrame(message: InstanceReply, share?: SharePayload): Uint8Array[] {
   if (message.type === "runFailed") {
     const { buffer: _, ...header } = message;
     return frame(header, []);
   }
   if (message.type !== "ran") return frame(message, []);
   const { type, id, inputMs, runMs, outputs } = message;
-  const header = outputs.map(({ dims, data }): OutputHeader => ({ dims, byteLength: data.byteLength }));
+  const lengths = outputs.map(({ dims, data }): OutputHeader => ({ dims, byteLength: data.byteLength }));
+  const header = { type, id, inputMs, runMs, outputs: lengths };
   const payloads = outputs.filter(({ data }) => data.byteLength > 0).map(({ data }) => new Uint8Array(data));
-  return frame({ type, id, inputMs, runMs, outputs: header }, payloads);
+  return share?.(payloads) === true ? frame({ ...header, isShared: true }, []) : frame(header, payloads);
 }
 
 /** Reads a prefix; throws INTERNAL where the bytes are not one, or announce more than is allowed. */
@@ -72,15 +90,22 @@ export function readPrefix(prefix: Uint8Array): FrameSizes {
   return { headerBytes, payloadBytes };
 }
 
-/** A request from its header; `buffer` holds the payload from its start. */
-export function readRequest(header: Uint8Array, buffer: ArrayBuffer): InstanceRequest {
-  const message = parse(header) as RequestHeader; // only the server writes here
-  return message.type === "run" ? { ...message, buffer } : message;
+/** The message of a request's header. */
+export function readRequestHeader(header: Uint8Array): RequestHeader {
+  return parse(header) as RequestHeader; // only the server writes here
+}
+
+/** The whole request; `buffer` holds the payload from its start. */
+export function toRequest(header: RequestHeader, buffer: ArrayBuffer): InstanceRequest {
+  if (header.type !== "run") return header;
+  const { sharedBytes: _, ...message } = header;
+  return { ...message, buffer };
 }
 
 /** Puts replies together from the chunks of a stream; a chunk may hold parts of several. */
 export class ReplyReader {
   readonly #onReply: (reply: ReceivedReply) => void;
+  readonly #readShared: (target: Uint8Array, position: number) => void;
   readonly #prefix = new Uint8Array(PREFIX_BYTES);
   #stage: "prefix" | "header" | "payload" = "prefix";
   /** What is being filled, and how far. */
@@ -91,8 +116,13 @@ export class ReplyReader {
   #next: Uint8Array[] = [];
   #reply: ReceivedReply | undefined;
 
-  constructor(onReply: (reply: ReceivedReply) => void) {
+  /** `readShared` fills a target from a position of the shared memory. */
+  constructor(
+    onReply: (reply: ReceivedReply) => void,
+    readShared: (target: Uint8Array, position: number) => void = noSharedMemory,
+  ) {
     this.#onReply = onReply;
+    this.#readShared = readShared;
   }
 
   /** Takes the next bytes; throws INTERNAL where they are no reply. The chunk may be reused afterwards. */
@@ -137,16 +167,30 @@ export class ReplyReader {
       this.#reply = header;
       return;
     }
-    const announced = header.outputs.reduce((sum, output) => sum + output.byteLength, 0);
-    if (announced !== this.#payloadBytes)
-      throw new InferenceError("INTERNAL", "the instance's answer has a wrong length");
+    const { isShared, ...message } = header;
     const outputs: OutputData[] = header.outputs.map(({ dims, byteLength }) => ({
       dims,
       data: new ArrayBuffer(byteLength),
     }));
-    this.#next = outputs.filter(({ data }) => data.byteLength > 0).map(({ data }) => new Uint8Array(data));
-    this.#reply = { ...header, outputs };
+    const targets = outputs.filter(({ data }) => data.byteLength > 0).map(({ data }) => new Uint8Array(data));
+    this.#reply = { ...message, outputs };
+    if (isShared === true) {
+      let position = 0;
+      for (const target of targets) {
+        this.#readShared(target, position);
+        position += target.byteLength;
+      }
+      return;
+    }
+    const announced = targets.reduce((sum, target) => sum + target.byteLength, 0);
+    if (announced !== this.#payloadBytes)
+      throw new InferenceError("INTERNAL", "the instance's answer has a wrong length");
+    this.#next = targets;
   }
+}
+
+function noSharedMemory(): never {
+  throw new InferenceError("INTERNAL", "the instance's answer lies in shared memory, and there is none");
 }
 
 const encoder = new TextEncoder();

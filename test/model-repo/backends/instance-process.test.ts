@@ -66,6 +66,13 @@ describe("an ONNX model in a child process", () => {
         [2, 2],
       ],
     );
+    // Runs that wait in the process at the same time, all too large for a socket's buffer.
+    const overlapping = [1, 2, 3].map(async (value) => {
+      const input = fp32("x", [150, columns], new Array(150 * columns).fill(value));
+      const run = await instance.execute([request({ inputs: [input] })]);
+      return new Set(floats(run.outputs[0]?.[0]));
+    });
+    assert.deepEqual(await Promise.all(overlapping), [new Set([1]), new Set([2]), new Set([3])]);
     const pid = pidOf(instance);
     await instance.close();
     assert.ok(!isAlive(pid));

@@ -13,9 +13,10 @@ import {
   type ReceivedReply,
   ReplyReader,
   readPrefix,
-  readRequest,
+  readRequestHeader,
   replyFrame,
   requestFrame,
+  toRequest,
 } from "../../../model-repo/backends/process-frames.ts";
 import {
   parseCpuSeconds,
@@ -66,7 +67,7 @@ describe("frames", () => {
     );
     fc.assert(
       fc.property(fc.array(reply, { maxLength: 6 }), fc.integer({ min: 1, max: 70 }), (replies, chunkBytes) => {
-        const stream = Buffer.concat(replies.flatMap(replyFrame));
+        const stream = Buffer.concat(replies.flatMap((message) => replyFrame(message)));
         const received: ReceivedReply[] = [];
         const reader = new ReplyReader((message) => received.push(message));
         for (let i = 0; i < stream.byteLength; i += chunkBytes) {
@@ -86,6 +87,46 @@ describe("frames", () => {
     );
   });
 
+  it("leave a payload to shared memory where that takes it", () => {
+    const shared = new Uint8Array(100);
+    const share = (pieces: readonly Uint8Array[]): boolean => {
+      const bytes = Buffer.concat(pieces);
+      if (bytes.byteLength > shared.byteLength || bytes.byteLength === 0) return false;
+      shared.set(bytes);
+      return true;
+    };
+    const readShared = (target: Uint8Array, position: number): void => {
+      target.set(shared.subarray(position, position + target.byteLength));
+    };
+    const buffer = new ArrayBuffer(4096);
+    for (const [sizes, isShared] of [
+      [[60, 0, 40], true],
+      [[60, 41], false],
+      [[], false],
+    ] as const) {
+      const outputs = sizes.map((size, i) => ({ dims: [size], data: new Uint8Array(size).fill(i + 1).buffer }));
+      const reply = { type: "ran", id: 1, buffer, outputs, inputMs: 0, runMs: 1 } as const;
+      const stream = Buffer.concat(replyFrame(reply, share));
+      assert.equal(stream.includes('"isShared":true'), isShared);
+      const received: ReceivedReply[] = [];
+      new ReplyReader((message) => received.push(message), readShared).push(stream);
+      const { buffer: _, ...expected } = reply;
+      assert.deepEqual(received, [expected]);
+      if (isShared) assert.throws(() => new ReplyReader(() => undefined).push(stream), { message: /there is none/ });
+    }
+
+    const inputs = [{ name: "a", dims: [80], byteOffset: 0, byteLength: 80 }];
+    const run: RunMessage = { type: "run", id: 5, buffer: new Uint8Array(4096).fill(9).buffer, inputs, outputs: ["y"] };
+    const headerOf = ([head = new Uint8Array()]: readonly Uint8Array[]) =>
+      readRequestHeader(head.subarray(PREFIX_BYTES));
+    const taken = requestFrame(run, share);
+    assert.deepEqual([taken.length, shared[79]], [1, 9]);
+    assert.equal((headerOf(taken) as { sharedBytes?: number }).sharedBytes, 80);
+    assert.deepEqual(toRequest(headerOf(taken), run.buffer), run);
+    const refused = requestFrame(run, () => false);
+    assert.deepEqual([refused.length, (headerOf(refused) as { sharedBytes?: number }).sharedBytes], [2, 0]);
+  });
+
   it("carry a run's inputs as they lie in its buffer, and not what lies behind them", () => {
     const buffer = new Uint8Array(4096).fill(7).buffer;
     const inputs = [
@@ -100,7 +141,7 @@ describe("frames", () => {
     assert.equal(payload.byteLength, 66);
     const { headerBytes, payloadBytes } = readPrefix(head);
     assert.deepEqual([PREFIX_BYTES + headerBytes, payloadBytes], [head.byteLength, 66]);
-    assert.deepEqual(readRequest(head.subarray(PREFIX_BYTES), buffer), run);
+    assert.deepEqual(toRequest(readRequestHeader(head.subarray(PREFIX_BYTES)), buffer), run);
     const empty = requestFrame({ ...run, inputs: [] });
     assert.equal(empty.length, 1);
   });
