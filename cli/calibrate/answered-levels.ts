@@ -3,7 +3,7 @@ import { hashKind } from "../../model-repo/backends/certificate-hash.ts";
 import type { Scores } from "../../planner/cascade/level-answers.ts";
 import type { Runtime } from "../../planner/runtime.ts";
 import { InferenceError } from "../../proto/errors.ts";
-import type { CascadeLevel, Cost } from "../../proto/files/cascade-file.ts";
+import { type CascadeLevel, type Cost, REMOTE_PROVIDER } from "../../proto/files/cascade-file.ts";
 import { datasetHash } from "../../proto/files/row-hash.ts";
 import type { Tensor } from "../../proto/tensor.ts";
 import type { Images, InputsDataset, RecordedDataset } from "../dataset/dataset.ts";
@@ -17,7 +17,7 @@ export interface AnsweredLevels {
   readonly scores: readonly Scores[];
   readonly costs: readonly Cost[];
   readonly levelHashes: readonly string[];
-  /** Execution provider of the levels; `remote`: all ran on another server, "": outputs were recorded. */
+  /** As `Calibration.provider`. */
   readonly provider: string;
   /** The rows that ran and what the levels answered; null for recorded outputs. */
   readonly ran: {
@@ -100,7 +100,7 @@ export async function ranLevels(
     levelHashes,
     // Levels here run on the CPU; a server does not tell what its levels run on.
     provider:
-      options.url !== undefined || levelHashes.every((hash) => hashKind(hash) === "metadata") ? "remote" : "cpu",
+      options.url !== undefined || levelHashes.every((hash) => hashKind(hash) === "metadata") ? REMOTE_PROVIDER : "cpu",
     ran: { inputs: dataset.inputs, runs, images: dataset.images },
   };
 }

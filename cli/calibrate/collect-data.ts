@@ -30,6 +30,10 @@ export interface CollectedData extends Omit<AnsweredLevels, "scores" | "costs"> 
   prepareDirectory(): Promise<void>;
 }
 
+const SCALE_TEXT =
+  "bytes of pictures are given to the levels as they are, 0 to 255; where these take 0 to 1, give " +
+  "--scale 0.00392156862745098 (1/255)";
+
 /** `note` gets warnings, `progress` every chunk of every level. Rejects with what is wrong with models, data or their fit. */
 export async function collectData(
   options: CalibrateOptions,
@@ -56,6 +60,7 @@ export async function collectData(
       levels: levels.length,
     });
     const rows = identify(dataset, note);
+    if (arePlainBytes(dataset, options)) note(SCALE_TEXT);
     // What a cascade file says of its scores counts; of a new cascade it is told from the values.
     const kinds = levels.map((level) => (created === undefined ? (level.confidence?.kind ?? null) : null));
     const answered =
@@ -129,6 +134,12 @@ async function readLabelNames(repositories: readonly string[], models: readonly 
     }
   }
   return null;
+}
+
+/** Bytes of pictures from an archive, given to a model that takes floating-point numbers. */
+function arePlainBytes(dataset: Dataset, { data, scale }: CalibrateOptions): boolean {
+  if (dataset.kind !== "inputs" || dataset.images === null || !data.endsWith(".npz")) return false;
+  return scale === undefined && dataset.inputs[0]?.datatype.startsWith("FP") === true;
 }
 
 function numbered(groups: readonly string[]): Int32Array {

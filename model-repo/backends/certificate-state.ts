@@ -1,5 +1,5 @@
 /** Whether the promise of an operating point still holds: a pure function of what was found at load. */
-import type { CascadeFile, OperatingPoint } from "../../proto/files/cascade-file.ts";
+import { type CascadeFile, type OperatingPoint, REMOTE_PROVIDER } from "../../proto/files/cascade-file.ts";
 import { policyHash } from "../../proto/files/policy-hash.ts";
 import { compareHashes, hashKind } from "./certificate-hash.ts";
 
@@ -65,11 +65,12 @@ function finding(
 function levelDifference(file: CascadeFile, levels: readonly LevelIdentity[]): string | undefined {
   const { calibration } = file;
   if (calibration === null) return undefined;
+  const isKnown = calibration.provider !== "" && calibration.provider !== REMOTE_PROVIDER;
   for (const [k, { hash, provider }] of levels.entries()) {
     if (compareHashes(calibration.levelHashes[k] ?? "", hash) === "different") {
       return `${levelName(file, k)} is not the model that was calibrated: its files or metadata have another hash`;
     }
-    if (provider !== "" && calibration.provider !== "" && provider !== calibration.provider) {
+    if (provider !== "" && isKnown && provider !== calibration.provider) {
       return `${levelName(file, k)} was calibrated on provider '${calibration.provider}' and runs on '${provider}'`;
     }
   }

@@ -135,10 +135,13 @@ export interface GraphPoint {
   readonly cost: number;
 }
 
+/** Provider of a calibration whose levels all ran on another server: what it runs them on is not known. */
+export const REMOTE_PROVIDER = "remote";
+
 export interface Calibration {
   /** Of each level: `sha256:files:<hex>`, `sha256:metadata:<hex>` of a model on another server; "" where unknown. */
   readonly levelHashes: readonly string[];
-  /** Execution provider of the levels that ran here: `cpu`; `remote`: all ran on another server; "": recorded outputs. */
+  /** Execution provider of the levels that ran here: `cpu`; or `REMOTE_PROVIDER`; "": outputs were recorded. */
   readonly provider: string;
   readonly createdAt: string;
   readonly command: string;

@@ -107,6 +107,25 @@ describe("calibrate refuses", () => {
   });
 });
 
+describe("calibrate on pictures of bytes in an archive", () => {
+  it("says that they are taken as they are, unless a scale is given", async (t) => {
+    const { root, models } = await fashionCopy(t);
+    const data = join(root, "bytes.npz");
+    const [rows, size] = [30, 28 * 28];
+    const arrays = new Map([
+      ["image", { datatype: "UINT8", shape: [rows, 1, 28, 28], data: new Uint8Array(rows * size) }],
+      ["labels", { datatype: "UINT8", shape: [rows], data: new Uint8Array(rows) }],
+    ] as const);
+    await writeFile(data, writeNpz(arrays));
+    const argv = ["--model-repository", models, "--model", "fashion", "--data", data, "--cache", ""];
+    const plain = await calibrate(...argv);
+    assert.match(plain.stderr, /bytes of pictures are given .* 0 to 255; .*--scale 0\.00392156862745098/);
+    assert.match(plain.stderr, /only \d+ of 30 rows fall into/);
+    const scaled = await calibrate(...argv, "--scale", "0.00392156862745098");
+    assert.doesNotMatch(scaled.stderr, /bytes of pictures/);
+  });
+});
+
 describe("calibrate --dry-run", () => {
   it("tells all and writes no version, only that the rows were used", async (t) => {
     const { models, cascade } = await fashionCopy(t);

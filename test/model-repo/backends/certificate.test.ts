@@ -10,7 +10,7 @@ import {
   type GoldenFinding,
   type LevelIdentity,
 } from "../../../model-repo/backends/certificate-state.ts";
-import type { CascadeFile } from "../../../proto/files/cascade-file.ts";
+import { type CascadeFile, REMOTE_PROVIDER } from "../../../proto/files/cascade-file.ts";
 import { writeNpz } from "../../../proto/files/npz.ts";
 import { policyHash } from "../../../proto/files/policy-hash.ts";
 import type { Tensor } from "../../../proto/tensor.ts";
@@ -108,6 +108,9 @@ describe("certificate state", () => {
     assert.match(reason(toRemote, found), /level 1 \('giant'\) was calibrated from files and runs on another server/);
     assert.equal(states(toRemote, found, { ...SAME, difference: "they differ" })["AP"], "void");
     assert.equal(states(recorded(["sha256:files:c", "sha256:files:x"]), found)["AP"], "void");
+    const levelHashes = ["sha256:metadata:x", "sha256:metadata:b"];
+    const allRemote = { levelHashes, provider: REMOTE_PROVIDER, createdAt: "", command: "" };
+    assert.equal(states(certifiedFile({ calibration: allRemote }), found)["AP"], "unverified");
     // Written before hashes said their kind.
     assert.equal(states(recorded(["sha256:a", "sha256:b"]), found)["AP"], "valid");
     assert.equal(states(recorded(["sha256:a", "sha256:c"]), found)["AP"], "void");
