@@ -30,7 +30,7 @@ export class InstancePool {
 
   /** State of every instance that can be lost. */
   get reports(): readonly InstanceReport[] {
-    return this.all.flatMap(({ instance }) => instance.report ?? []);
+    return this.all.flatMap(({ instance }) => instance.reports ?? instance.report ?? []);
   }
 
   /** Why there is no use in waiting for an instance: all of them ended too often. */

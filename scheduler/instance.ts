@@ -66,4 +66,6 @@ export interface ModelInstance {
   /** The one who sends batches is told whenever `outage` changes. */
   onOutageChange?(callback: () => void): void;
   readonly report?: InstanceReport;
+  /** Of the instances that it hands its batches to; in place of `report`. */
+  readonly reports?: readonly InstanceReport[];
 }

@@ -40,8 +40,12 @@ export class StagePipeline {
       pool: new StagePool(instances, clock),
     }));
     this.#openHeads = first.instances.length;
-    this.heads = first.instances.map(({ name }) => ({
+    const reports = () => this.#stages.flatMap(({ pool }) => pool.reports);
+    this.heads = first.instances.map(({ name }, i) => ({
       name,
+      get reports() {
+        return i === 0 ? reports() : [];
+      },
       execute: (requests, cancellation, onFree) => this.#run(requests, cancellation, onFree),
       close: () => this.#closeHead(),
     }));

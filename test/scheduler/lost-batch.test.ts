@@ -263,6 +263,24 @@ describe("a pipeline of stages", () => {
     await model.close();
   });
 
+  it("reports the instances of its stages, each once", async () => {
+    const { clock, second, answer, model } = pipelined();
+    const state = {
+      name: "s_1",
+      isolation: "process",
+      device: "cpu",
+      state: "ready",
+      crashes: 0,
+      hangs: 0,
+      restarts: 0,
+    } as const;
+    Object.assign(second, { report: state });
+    assert.deepEqual(model.instanceReports, [state]);
+    await clock.advance(50);
+    await answer;
+    await model.close();
+  });
+
   it("fails a batch whose stage is down", async () => {
     const { clock, second, answer, model } = pipelined();
     second.isReplaced = false;
