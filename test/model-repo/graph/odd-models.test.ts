@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { open, readFile, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { it } from "node:test";
+import { readGraph } from "../../../proto/onnx/read-graph.ts";
 import { readModel } from "../../../proto/onnx/read-model.ts";
 import {
   externalTensor,
@@ -118,6 +119,28 @@ it("weights that two stages use are in both files and count in both", async (con
   assert.deepEqual(names, [["tied"], [], ["tied"]]);
 });
 
+it("a sparse initializer goes where it is used", async (context) => {
+  const sparse = Buffer.concat([
+    field(1, floatTensor("sparse", [2], [2, 3])),
+    field(2, int64s("", [0, 5])),
+    field(3, 1),
+    field(3, WIDTH),
+  ]);
+  const model = await cutModel(
+    context,
+    onnxModel({
+      nodes: [node("Tanh", ["x"], ["a"]), node("Add", ["a", "sparse"], ["y"])],
+      inputs: X,
+      outputs: Y,
+      extraGraphFields: [field(15, sparse)],
+    }),
+    row(),
+  );
+  const { stages } = await cutEverywhere(model);
+  const weights = stages.map((stage) => stage.weightBytes);
+  assert.ok((weights[1] ?? 0) > (weights[0] ?? 0) + 20, `${weights}`);
+});
+
 it("a tensor of unknown rank gets the rank of a run, with open sizes", async (context) => {
   const model = await cutModel(
     context,
@@ -186,7 +209,9 @@ it("initializers among the inputs of IR 3, inputs and constants that are outputs
     }),
     row(),
   );
-  const { stages } = await cutEverywhere(model);
+  const { stages, stagePaths } = await cutEverywhere(model);
+  const listed = readGraph(await readFile(stagePaths[0] ?? ""), "stage").inputs.map((input) => input.name);
+  assert.deepEqual(listed, ["x", "w"], "listed as the original lists it");
   const [first, second] = stages;
   assert.deepEqual(first?.inputs, [{ name: "x", from: "request" }]);
   assert.deepEqual(
@@ -258,7 +283,6 @@ it("what nobody knows the meaning of is in the stages as it was", async (context
     "key of graph",
     "odd graph",
     "SCALE_TENSOR",
-    "scale",
     "key of model",
     "odd model",
   ];
@@ -268,11 +292,15 @@ it("what nobody knows the meaning of is in the stages as it was", async (context
       return texts.filter((text) => bytes.includes(text));
     }),
   );
-  const everywhere = ["key of graph", "odd graph", "SCALE_TENSOR", "scale", "key of model", "odd model"];
+  const everywhere = ["key of graph", "odd graph", "SCALE_TENSOR", "key of model", "odd model"];
   assert.deepEqual(found, [
     ["odd node 0", "odd input", ...everywhere],
     ["odd node 1", "odd weight", ...everywhere],
   ]);
+  const initializers = (await Promise.all(stagePaths.map(readModel))).map((stage) =>
+    stage.initializers.map((initializer) => initializer.name),
+  );
+  assert.deepEqual(initializers, [["scale"], ["w", "scale"]], "what the annotation of a tensor names is with it");
 });
 
 function int64Bytes(values: readonly number[]): Uint8Array {
