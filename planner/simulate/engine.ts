@@ -257,28 +257,36 @@ export class Engine {
     }
   }
 
-  /** Rows whose level accepts them are answered, the others go on; then shadows have their turn. */
+  /**
+   * Rows whose level accepts them are answered, the others go on. In the server's order: shadows end and make room for
+   * others first, then rows go on, then answered requests offer theirs.
+   */
   #answer(level: SimulatedLevel, batch: Batch): void {
     const { shadows } = this.#demand;
     const rows = this.#rows;
-    let hasChanged = false;
+    if (!shadows.areOff) this.#endShadows(batch);
+    let hasAnswered = false;
     for (let entry = batch.entries; entry !== undefined; entry = entry.next) {
-      if (entry.isShadow) {
-        shadows.answered(entry.rows);
-        hasChanged = true;
-        continue;
-      }
+      if (entry.isShadow) continue;
       const request = rows.requestOf(entry.firstRow);
       if (rows.isRefused(request)) continue;
       const isComplete = rows.goOn(entry, level.index);
       this.#sendGroups(level.index + 1);
       if (!isComplete) continue;
-      hasChanged = true;
+      hasAnswered = true;
       this.finishedMs[request] = this.#nowMs;
       this.#countRequests(-1, this.#nowMs);
       shadows.offer(rows, request);
     }
-    if (hasChanged) this.#sendShadows();
+    if (hasAnswered && !shadows.areOff) this.#sendShadows();
+  }
+
+  #endShadows(batch: Batch): void {
+    for (let entry = batch.entries; entry !== undefined; entry = entry.next) {
+      if (!entry.isShadow) continue;
+      this.#demand.shadows.answered(entry.rows);
+      this.#sendShadows();
+    }
   }
 
   #sendShadows(): void {

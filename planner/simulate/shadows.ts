@@ -7,8 +7,8 @@ export class SimulatedShadows {
   /** Rows that the last level answered a second time, and rows that found no room. */
   rows = 0;
   droppedRows = 0;
+  readonly areOff: boolean;
   readonly #choice: SeededChoice;
-  readonly #isOff: boolean;
   readonly #maxRows: number;
   /** Rows of each shadow request. */
   readonly #waiting: number[] = [];
@@ -17,14 +17,14 @@ export class SimulatedShadows {
 
   /** `maxRows`: most rows in one request to the last level. */
   constructor(share: number, seed: number, maxRows: number) {
-    this.#isOff = share <= 0;
+    this.areOff = share <= 0;
     this.#choice = new SeededChoice(share, seed);
     this.#maxRows = maxRows;
   }
 
   /** Chooses among the rows of an answered request. */
   offer(rows: Rows, request: number): void {
-    if (this.#isOff) return;
+    if (this.areOff) return;
     let picked = 0;
     for (let row = 0; row < rows.perRequest; row++) {
       if (!this.#choice.next()) continue;
