@@ -76,7 +76,12 @@ export function threadsOf({ cpus }: Device): number {
 
 /** Reads and checks devices.json; throws INVALID_ARGUMENT naming file and field. */
 export function readDevicesFile(text: string, file: string): DevicesFile {
-  const root = JsonField.parse(text, file).object(["formatVersion", "classes", "devices", "links"]);
+  return devicesOf(JsonField.parse(text, file));
+}
+
+/** The same where the devices are part of another file. */
+export function devicesOf(root: JsonField): DevicesFile {
+  root.object(["formatVersion", "classes", "devices", "links"]);
   root.get("formatVersion").integer(DEVICES_FORMAT_VERSION, DEVICES_FORMAT_VERSION);
   const classes = root.get("classes").items().map(readClass);
   requireUnique(

@@ -43,15 +43,12 @@ const POISSON: Arrivals = { process: "poisson" };
 
 /** Reads and checks workload.json; throws INVALID_ARGUMENT naming file and field. */
 export function readWorkloadFile(text: string, file: string): WorkloadFile {
-  const root = JsonField.parse(text, file).object([
-    "formatVersion",
-    "rate",
-    "arrivals",
-    "rowsPerRequest",
-    "slo",
-    "dataflow",
-    "shadowShare",
-  ]);
+  return workloadOf(JsonField.parse(text, file));
+}
+
+/** The same where the workload is part of another file. */
+export function workloadOf(root: JsonField): WorkloadFile {
+  root.object(["formatVersion", "rate", "arrivals", "rowsPerRequest", "slo", "dataflow", "shadowShare"]);
   root.get("formatVersion").integer(WORKLOAD_FORMAT_VERSION, WORKLOAD_FORMAT_VERSION);
   const rate = positive(root.get("rate"));
   const arrivals = root.optional("arrivals");
