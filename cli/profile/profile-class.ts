@@ -98,6 +98,10 @@ interface Fresh {
 
 async function measureRest(task: ClassTask, firstSize: number): Promise<Fresh> {
   const { model, rows, deviceClass, devices, samples, cache } = task;
+  if (task.limitMs <= 0) {
+    const stopped = "time limit: the model was not opened on this class; raise --time-limit";
+    return { batches: [], stopped, outputBytesPerRow: undefined };
+  }
   const clock = new SystemClock();
   const deadlineMs = clock.now() + task.limitMs;
   const opened = await openOnDevices(model, devices, deviceClass, { clock, log: task.log }).catch((error: unknown) =>

@@ -23,7 +23,7 @@ export async function nvidiaCards(
   try {
     const cards = Array.from({ length: nvml.deviceCount() }, (_, ordinal): NvidiaCard => {
       const handle = nvml.handle(ordinal);
-      return { ordinal, name: nvml.cardName(handle), memoryBytes: nvml.memoryBytes(handle) };
+      return { ordinal, name: nvml.cardName(handle), memoryBytes: nvml.memory(handle).totalBytes };
     });
     return { cards, problem: undefined };
   } catch (error) {
@@ -31,4 +31,19 @@ export async function nvidiaCards(
   } finally {
     nvml.close();
   }
+}
+
+/** How much of a card's memory is in use, by whomever. */
+export interface CardMemory {
+  usedBytes(ordinal: number): number;
+  close(): void;
+}
+
+/** Rejects (UNAVAILABLE) with what is missing. */
+export async function openCardMemory(library: string = NVML_LIBRARY): Promise<CardMemory> {
+  const nvml = await openNvml(library);
+  return {
+    usedBytes: (ordinal) => nvml.memory(nvml.handle(ordinal)).usedBytes,
+    close: () => nvml.close(),
+  };
 }

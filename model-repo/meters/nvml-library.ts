@@ -21,7 +21,7 @@ export interface Nvml {
   uuid(handle: unknown): string;
   /** Such as `NVIDIA H100 80GB HBM3`. */
   cardName(handle: unknown): string;
-  memoryBytes(handle: unknown): number;
+  memory(handle: unknown): { readonly totalBytes: number; readonly usedBytes: number };
   isCut(handle: unknown): boolean;
   /** undefined: the card has no counter (before Volta). */
   energyMillijoules(handle: unknown): number | undefined;
@@ -92,10 +92,10 @@ export async function openNvml(path: string): Promise<Nvml> {
       },
       uuid: deviceText("nvmlDeviceGetUUID", UUID_BYTES),
       cardName: deviceText("nvmlDeviceGetName", NAME_BYTES),
-      memoryBytes: (handle) => {
+      memory: (handle) => {
         const numbers = Buffer.alloc(MEMORY_BYTES);
         check("nvmlDeviceGetMemoryInfo", Number(getMemory(handle, numbers)));
-        return Number(numbers.readBigUInt64LE(0));
+        return { totalBytes: Number(numbers.readBigUInt64LE(0)), usedBytes: Number(numbers.readBigUInt64LE(16)) };
       },
       // Cards without MIG answer NOT_SUPPORTED.
       isCut: (handle) => {

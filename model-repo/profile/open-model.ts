@@ -22,6 +22,7 @@ import { resolveModelConfig } from "../config/resolve.ts";
 import { toSignature } from "../config/signature.ts";
 import { wantedVersions } from "../lifecycle.ts";
 import type { Log } from "../log.ts";
+import { openCardMemory } from "../meters/nvidia-cards.ts";
 import { diskFiles } from "../repository-files.ts";
 
 /** The version of a model that answers where none is asked for. */
@@ -45,6 +46,9 @@ export interface OpenedModel {
 
 /** Triton's, for models that can batch and do not say how much. */
 const DEFAULT_MAX_BATCH_SIZE = 4;
+
+/** Node by itself maps 49 MiB of private memory, and hangs at its start where it does not get them. */
+const LEAST_PROCESS_BYTES = 64 * 2 ** 20;
 
 /** Reads a model's configuration; NOT_FOUND, UNIMPLEMENTED for what does not run here, or what is wrong with it. */
 export async function readMeasuredModel(repositories: readonly string[], name: string): Promise<MeasuredModel> {
@@ -87,6 +91,11 @@ export interface OpenedFile
   readonly label: string;
 }
 
+interface Environment {
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
 /**
  * Opens the model in a process of its own on every device: pinned to its cores and held to the class's memory. Rejects
  * with the first reason and leaves nothing running then.
@@ -95,7 +104,7 @@ export function openOnDevices(
   { config, modelPath }: MeasuredModel,
   devices: readonly Device[],
   deviceClass: DeviceClass,
-  environment: { readonly clock: Clock; readonly log: Log },
+  environment: Environment,
 ): Promise<OpenedModel> {
   const file: OpenedFile = {
     label: config.name,
@@ -111,42 +120,61 @@ export function openOnDevices(
 
 /** The same for any file; threads and device of its settings are the devices'. */
 export async function openFileOnDevices(
-  { label, ...file }: OpenedFile,
+  file: OpenedFile,
   devices: readonly Device[],
-  { kind, memoryBytes }: DeviceClass,
-  { clock, log }: { readonly clock: Clock; readonly log: Log },
+  deviceClass: DeviceClass,
+  environment: Environment,
 ): Promise<OpenedModel> {
-  const starts = await Promise.allSettled(
-    devices.map((device) => {
-      return OnnxInstance.start({
-        ...file,
-        name: `${label}_${device.id}`,
-        settings: {
-          ...file.settings,
-          intraOpThreads: threadsOf(device),
-          device: kind === "cuda" ? `cuda:${device.ordinal}` : "cpu",
-        },
-        placement: {
-          isolation: "process",
-          ...(device.cpus === "" ? {} : { cpus: device.cpus }),
-          // The memory of a card is not the process's.
-          ...(kind === "cpu" ? { memoryLimitBytes: memoryBytes } : {}),
-        },
-        clock,
-        log,
-      });
-    }),
-  );
+  const { kind, memoryBytes } = deviceClass;
+  if (kind === "cpu" && memoryBytes < LEAST_PROCESS_BYTES) {
+    throw new InferenceError(
+      "FAILED_PRECONDITION",
+      `the class has ${memoryBytes} bytes of memory, a process takes ${LEAST_PROCESS_BYTES} before it opens any model`,
+    );
+  }
+  // The memory of a card is not the process's: the driver tells how much more of the card is in use.
+  const cards = kind === "cuda" ? await openCardMemory() : undefined;
+  const usedBefore = devices.map(({ ordinal }) => cards?.usedBytes(ordinal) ?? 0);
+  const starts = await Promise.allSettled(devices.map((device) => startOn(file, device, deviceClass, environment)));
   const instances = starts.filter((start) => start.status === "fulfilled").map((start) => start.value);
   const close = async () => {
     await Promise.all(instances.map((instance) => instance.close()));
+    cards?.close();
   };
   const failed = starts.find((start) => start.status === "rejected");
   if (failed !== undefined) {
     await close();
     throw InferenceError.from(failed.reason);
   }
-  return { instances, peakBytes: () => highestPeak(instances), close };
+  const peakBytes =
+    cards === undefined
+      ? () => highest(instances.flatMap(processBytes))
+      : () => highest(devices.map(({ ordinal }, i) => cards.usedBytes(ordinal) - (usedBefore[i] ?? 0)));
+  return { instances, peakBytes, close };
+}
+
+function startOn(
+  { label, ...file }: OpenedFile,
+  device: Device,
+  { kind, memoryBytes }: DeviceClass,
+  { clock, log }: Environment,
+): Promise<OnnxInstance> {
+  return OnnxInstance.start({
+    ...file,
+    name: `${label}_${device.id}`,
+    settings: {
+      ...file.settings,
+      intraOpThreads: threadsOf(device),
+      device: kind === "cuda" ? `cuda:${device.ordinal}` : "cpu",
+    },
+    placement: {
+      isolation: "process",
+      ...(device.cpus === "" ? {} : { cpus: device.cpus }),
+      ...(kind === "cpu" ? { memoryLimitBytes: memoryBytes } : {}),
+    },
+    clock,
+    log,
+  });
 }
 
 /** Bytes of all weights, those in other files included; of weights inside the file their few bytes of description too. */
@@ -168,10 +196,12 @@ export function sessionSettings(config: ModelConfig): SessionSettings {
   return planned.settings;
 }
 
-function highestPeak(instances: readonly ModelInstance[]): number | undefined {
-  const peaks = instances.flatMap(({ report }) => {
-    const memory = report?.pid === undefined ? undefined : readProcessMemory(report.pid);
-    return memory === undefined ? [] : [memory.peakResidentBytes];
-  });
-  return peaks.length === 0 ? undefined : Math.max(...peaks);
+/** Most that the process has had in memory, or what its limit counts where that is more. */
+function processBytes({ report }: ModelInstance): number[] {
+  const memory = report?.pid === undefined ? undefined : readProcessMemory(report.pid);
+  return memory === undefined ? [] : [Math.max(memory.peakResidentBytes, memory.dataBytes)];
+}
+
+function highest(bytes: readonly number[]): number | undefined {
+  return bytes.length === 0 ? undefined : Math.max(...bytes);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it, type TestContext } from "node:test";
-import { nvidiaCards } from "../../../model-repo/meters/nvidia-cards.ts";
+import { nvidiaCards, openCardMemory } from "../../../model-repo/meters/nvidia-cards.ts";
 import { integrator, type NvmlMeters, nvmlMeters } from "../../../model-repo/meters/nvml.ts";
 import { skipWithout } from "../../support/missing-tool.ts";
 import { runCommand } from "../../support/run-command.ts";
@@ -45,7 +45,8 @@ int nvmlDeviceGetName(device_t device, char *name, unsigned int length) {
 }
 int nvmlDeviceGetMemoryInfo(device_t device, unsigned long long *memory) {
   memory[0] = 85899345920ULL;
-  memory[1] = memory[2] = 1;
+  memory[1] = 1;
+  memory[2] = 4096;
   return device->index == 3 ? 999 : 0;
 }
 int nvmlDeviceGetMigMode(device_t device, unsigned int *current, unsigned int *pending) {
@@ -166,6 +167,15 @@ describe("NVIDIA cards", { skip }, () => {
       ],
       problem: undefined,
     });
+  });
+
+  it("tell how much of their memory is in use", async (context) => {
+    const { library } = await openStub(context);
+    const memory = await openCardMemory(library);
+    assert.equal(memory.usedBytes(1), 4096);
+    assert.throws(() => memory.usedBytes(4), /GPU is lost/);
+    memory.close();
+    await assert.rejects(openCardMemory("/nowhere/libnvidia-ml.so.1"), /install the NVIDIA driver/);
   });
 
   it("are none where the driver does not answer, with its words", async (context) => {
