@@ -1,16 +1,17 @@
 /** A model whose requests wait in one queue and run in batches on its instances. */
 import { InferenceError } from "../proto/errors.ts";
 import { type InferenceRequest, NO_PARAMETERS } from "../proto/inference.ts";
-import type { Tensor } from "../proto/tensor.ts";
 import { BatchCancellation } from "./batch-cancellation.ts";
-import { type BatchPolicy, decide, type QueuedRequest } from "./batcher.ts";
+import { batchKey, hasBatchKeys } from "./batch-key.ts";
+import { type BatchPolicy, decide } from "./batcher.ts";
 import type { Cancellation } from "./cancellation.ts";
 import type { Clock } from "./clock.ts";
 import type { ExecutedBatch, InstanceReport, ModelInstance } from "./instance.ts";
 import { InstancePool, type PooledInstance } from "./instance-pool.ts";
 import { afterLoss, type Fingerprint, InstanceLostError, PoisonMemory, poisonError } from "./lost-batch.ts";
 import type { Model, ModelResponse } from "./model.ts";
-import { Queue, type QueuePlace } from "./queue.ts";
+import { Queue } from "./queue.ts";
+import { type Entry, requested } from "./queue-entry.ts";
 import { checkRoom, type QueuePolicy, queueTimeoutMs, stopping } from "./queue-policy.ts";
 import { ResponseOrder } from "./response-order.ts";
 import type { ModelSignature } from "./signature.ts";
@@ -30,29 +31,6 @@ export interface BatchedModelOptions {
   readonly fingerprint?: Fingerprint;
 }
 
-/** One request on its way through the queue and an instance. */
-interface Entry extends QueuedRequest {
-  readonly request: InferenceRequest;
-  /** Unique for a request that runs alone. */
-  batchKey: string;
-  /** Batches of this request whose instance ended while it ran them. */
-  losses: number;
-  /** When it is rejected if it still waits; Infinity: never. */
-  readonly expiresMs: number;
-  /** When its caller stops waiting; Infinity: never. */
-  readonly deadlineMs: number;
-  /** Hands the outcome to the caller, in turn where the order is preserved. */
-  readonly deliver: (outcome: () => void) => void;
-  readonly resolve: (response: ModelResponse) => void;
-  readonly reject: (reason: InferenceError) => void;
-  /** Where it waits; undefined once dispatched or gone. */
-  place: QueuePlace<Entry> | undefined;
-  /** The batch it runs in, which hears when it is no longer wanted; undefined while it waits. */
-  batch: BatchCancellation | undefined;
-  /** Answered, failed or cancelled: what happens later is ignored. */
-  finished: boolean;
-}
-
 export class BatchedModel implements Model {
   readonly signature: ModelSignature;
   readonly statistics = new ModelStatistics();
@@ -63,7 +41,6 @@ export class BatchedModel implements Model {
   readonly #queue = new Queue<Entry>();
   readonly #wakeUp: WakeUp;
   readonly #order: ResponseOrder | undefined;
-  /** Whether requests of this model can differ in what keeps them out of one batch. */
   readonly #hasBatchKeys: boolean;
   readonly #poison: PoisonMemory | undefined;
   /** Requests that were put into batches of their own. */
@@ -85,7 +62,12 @@ export class BatchedModel implements Model {
     this.#order = options.batching?.preserveOrdering === true ? new ResponseOrder() : undefined;
     this.#poison = options.fingerprint === undefined ? undefined : new PoisonMemory(options.fingerprint);
     this.#pool.onOutageChange(() => this.#dispatch());
-    this.#hasBatchKeys = options.signature.inputs.some((spec) => spec.optional === true || spec.dims.includes(-1));
+    this.#hasBatchKeys = hasBatchKeys(options.signature);
+  }
+
+  /** Not while every instance has ended too often. */
+  get isReady(): boolean {
+    return this.#pool.downReason === undefined;
   }
 
   /** State of every instance that can be lost. */
@@ -143,16 +125,10 @@ export class BatchedModel implements Model {
     }
   }
 
-  /** What must be equal within a batch; an empty request runs alone, since models may choke on no rows. */
+  /** An empty request runs alone, since models may choke on no rows. */
   #batchKey(request: InferenceRequest, rows: number): string {
     if (rows === 0) return `empty:${this.#clock.now()}`;
-    if (!this.#hasBatchKeys) return "";
-    const shapeOf = (name: string) =>
-      request.inputs
-        .find((input) => input.name === name)
-        ?.shape.slice(1)
-        .join("x");
-    return this.signature.inputs.map((spec) => shapeOf(spec.name) ?? "absent").join();
+    return this.#hasBatchKeys ? batchKey(this.signature, request) : "";
   }
 
   /** Looks for work at the end of this turn, when all that arrived with it is queued; at once where nothing batches. */
@@ -337,10 +313,4 @@ function deliverAtOnce(outcome: () => void): void {
 
 function isCounted({ isProbe }: InferenceRequest): boolean {
   return isProbe !== true;
-}
-
-/** The outputs a request asked for, in the model's order. */
-function requested(request: InferenceRequest, outputs: readonly Tensor[]): readonly Tensor[] {
-  if (request.requestedOutputs.length === 0) return outputs;
-  return outputs.filter((output) => request.requestedOutputs.some((asked) => asked.name === output.name));
 }

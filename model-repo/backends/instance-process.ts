@@ -75,8 +75,8 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
       fail(error);
     }
   });
-  // The socket breaks because the process ends, whose own event says how.
-  socket.on("error", (error) => log.warn(fields, `socket of the instance's process: ${error.message}`));
+  // It breaks because the process ends, whose own event says how; the kill only makes sure that there is one.
+  socket.on("error", () => child.kill("SIGKILL"));
   logLines(child.stdio[1] as Readable, (line) => log.info(fields, line));
   const errors = logLines(child.stdio[2] as Readable, (line) => log.warn(fields, line));
   const ended = new Promise<void>((resolve) => {

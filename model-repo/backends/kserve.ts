@@ -39,7 +39,7 @@ export class RemoteModel extends BatchedModel implements SelfHashed {
   }
 
   /** Follows the breakers: not ready while every target is left out. */
-  get isReady(): boolean {
+  override get isReady(): boolean {
     return this.#remote.isReady;
   }
 

@@ -241,6 +241,7 @@ export class OnnxInstance implements ModelInstance {
       return;
     }
     this.#counts.restarts++;
+    this.#options.log.info({ instance: this.name, restarts: this.#counts.restarts }, `${this.#label()} runs again`);
     this.#setOutage(undefined);
   }
 

@@ -212,8 +212,9 @@ describe("instances that are down", () => {
   });
 
   it("all of them: what waits and what comes is refused at once, until one is back", async () => {
-    const { clock, ask, log, instance } = setUp();
+    const { clock, ask, log, instance, model } = setUp();
     instance.isReplaced = false;
+    assert.equal(model.isReady, true);
     ask("a");
     await clock.advance(1);
     instance.kill();
@@ -221,7 +222,9 @@ describe("instances that are down", () => {
     ask("b");
     await clock.advance(1);
     assert.deepEqual(log, ["a: UNAVAILABLE m_0 is out", "b: UNAVAILABLE m_0 is out"]);
+    assert.equal(model.isReady, false);
     instance.revive();
+    assert.equal(model.isReady, true);
     ask("c");
     await clock.advance(20);
     assert.equal(log[2], "c at 13");
