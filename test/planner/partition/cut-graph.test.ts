@@ -188,6 +188,26 @@ describe("stageGraphs", () => {
     });
   });
 
+  it("value_info goes with the stage that computes the tensor, unless the tensor leaves it", () => {
+    const nodes = [
+      node("Relu", ["x"], ["a"]),
+      node("Relu", ["a"], ["b"]),
+      node("Relu", ["b"], ["c"]),
+      node("Neg", ["c"], ["y"]),
+    ];
+    const extraGraphFields = [..."abc"].map((name) => field(13, tensorInfo(name, "FP32", ["N", 4])));
+    const graph = graphOf(nodes, { extraGraphFields });
+    const stages = stageGraphs(graph, toCutGraph(graph), [2], new Map([["b", { datatype: "FP32", shape: ["N", 4] }]]));
+    const files = stages.map((stage) => readGraph(joinChunks(stage.chunks), "stage"));
+    const named = files.map((file) =>
+      [file.inputs, file.outputs, file.valueInfo].map((list) => list.map(({ name }) => name)),
+    );
+    assert.deepEqual(named, [
+      [["x"], ["b"], ["a"]],
+      [["b"], ["y"], ["c"]],
+    ]);
+  });
+
   it("one stage is the graph without what no output needs", () => {
     const nodes = [node("Relu", ["x"], ["a"]), node("Relu", ["a"], ["dead"]), node("Neg", ["a"], ["y"])];
     const graph = graphOf(nodes);
