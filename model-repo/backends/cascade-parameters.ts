@@ -2,8 +2,10 @@
 import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeFile } from "../../proto/files/cascade-file.ts";
 import { didYouMean } from "../../proto/suggest.ts";
-import { type Gear, ON_DRIFT, type OnDrift } from "../../scheduler/cascade/controller.ts";
+import { ON_DRIFT, type OnDrift } from "../../scheduler/cascade/controller.ts";
+import { type GearTable, NO_GEARS } from "../../scheduler/cascade/gears.ts";
 import type { ModelConfig } from "../config/model-config.ts";
+import { readGears } from "./gear-list.ts";
 
 /** What a request gets when a level fails: the failure, or the best level's answer so far, marked. */
 export const LEVEL_FAILURE_POLICIES = ["fail", "degrade"] as const;
@@ -16,8 +18,7 @@ export interface CascadeParameters {
   /** Share of the rows answered early that the last level answers too, for the drift watch; 0 to 1. */
   readonly shadowShare: number;
   readonly onDrift: OnDrift;
-  /** By rising delay; empty: load does not choose. */
-  readonly gears: readonly Gear[];
+  readonly gears: GearTable;
 }
 
 const KNOWN_PARAMETERS = [
@@ -62,6 +63,7 @@ export function readCascadeParameters(config: ModelConfig, file: CascadeFile): C
   if (operatingPoint !== undefined && !points.includes(operatingPoint)) {
     throw refused(`${where} has no operating point '${operatingPoint}'; there are: ${points.join(", ")}`);
   }
+  const gears = values.get("gears");
   const deadlineEscalation = BOOLEANS.get(values.get("deadline_escalation") ?? "true");
   if (deadlineEscalation === undefined) throw complain("deadline_escalation", "true or false");
   const shadowText = values.get("shadow_share") ?? "0";
@@ -73,30 +75,8 @@ export function readCascadeParameters(config: ModelConfig, file: CascadeFile): C
     deadlineEscalation,
     shadowShare,
     onDrift: oneOf("on_drift", ON_DRIFT, "last_level"),
-    gears: readGears(values.get("gears"), points, (expected) => complain("gears", expected)),
+    gears: gears === undefined ? NO_GEARS : readGears(gears, points, (expected) => complain("gears", expected)),
   };
-}
-
-/** `AP@0,EO@50`: from 50 ms of the last level's queue delay on, EO. */
-function readGears(
-  text: string | undefined,
-  points: readonly string[],
-  complain: (expected: string) => InferenceError,
-): Gear[] {
-  if (text === undefined) return [];
-  const gears: Gear[] = [];
-  for (const part of text.split(",")) {
-    const [, point = "", delay = ""] = /^\s*(.+)@(\d+(?:\.\d+)?)\s*$/.exec(part) ?? [];
-    if (point === "") {
-      throw complain("POINT@MILLISECONDS of the last level's queue delay, by rising delay, such as AP@0,EO@50");
-    }
-    if (!points.includes(point)) throw complain(`points of the cascade: ${points.join(", ")}; not '${point}'`);
-    const queueDelayMs = Number(delay);
-    const before = gears.at(-1);
-    if (before !== undefined && queueDelayMs <= before.queueDelayMs) throw complain("rising delays");
-    gears.push({ point, queueDelayMs });
-  }
-  return gears;
 }
 
 function refused(text: string): InferenceError {

@@ -6,6 +6,7 @@ import type { CascadeFile, Gate } from "../../proto/files/cascade-file.ts";
 import { policyHash } from "../../proto/files/policy-hash.ts";
 import { parseCascadeFile } from "../../proto/files/read-cascade-file.ts";
 import { CascadeModel } from "../../scheduler/cascade/cascade-model.ts";
+import { NO_GEARS } from "../../scheduler/cascade/gears.ts";
 import { lastLevelOnlyPoint } from "../../scheduler/cascade/policy.ts";
 import { isCascadeReady } from "../../scheduler/cascade/readiness.ts";
 import type { Model } from "../../scheduler/model.ts";
@@ -49,7 +50,7 @@ export async function loadCascade(context: LoadContext): Promise<ServedCascade> 
     ...fixed,
     file,
     // Without a certificate for the default, load chooses no cheaper point either.
-    gears: start === undefined ? [] : gears,
+    gears: start === undefined ? NO_GEARS : gears,
     operatingPoint,
     selectablePoints: selectable,
     onDriftAlarm: ({ detector, text }) => {

@@ -10,13 +10,16 @@ import type { ModelSignature } from "../signature.ts";
 import { ModelStatistics } from "../statistics.ts";
 import { validateRequest } from "../validate-request.ts";
 import { answerOutputs } from "./answers.ts";
+import { ArrivalRate } from "./arrival-rate.ts";
 import { CascadeRun, type OnLevelFailure, type RunEnvironment, type RunPlan } from "./cascade-run.ts";
 import { CascadeStatistics } from "./cascade-statistics.ts";
-import { type Gear, type OnDrift, PointController } from "./controller.ts";
+import { type OnDrift, PointController } from "./controller.ts";
 import { DEFAULT_ROWS_TO_FALSE_ALARM, type DriftAlarm, type DriftState, DriftWatch } from "./drift.ts";
+import { type GearTable, NO_GEARS } from "./gears.ts";
 import { CONFIDENCE_OUTPUT, LEVEL_OUTPUT, Level } from "./level.ts";
 import { checkOwnOutputs, selectOutputs } from "./own-outputs.ts";
 import { entryLevel, lastLevelOnlyPoint } from "./policy.ts";
+import { policyKey } from "./policy-key.ts";
 import { levelBounds, requestedPoint, responseParameters } from "./request-parameters.ts";
 import { ServiceTime } from "./service-time.ts";
 import { Shadows } from "./shadow.ts";
@@ -36,7 +39,7 @@ export interface CascadeOptions {
   /** Off unless given. */
   readonly deadlineEscalation?: boolean;
   /** Cheaper points under load; none unless given. */
-  readonly gears?: readonly Gear[];
+  readonly gears?: GearTable;
   /** Share of rows that the last level checks, 0 unless given; and what the choice of rows starts from. */
   readonly shadowShare?: number;
   readonly shadowSeed?: number;
@@ -56,6 +59,7 @@ export class CascadeModel implements Model {
   /** For requests that are in no statistics. */
   readonly #uncounted: RunEnvironment;
   readonly #controller: PointController;
+  #arrivals: ArrivalRate;
   readonly #watch: DriftWatch;
   readonly #shadows: Shadows;
   readonly #onDriftAlarm: ((alarm: DriftAlarm) => void) | undefined;
@@ -95,8 +99,9 @@ export class CascadeModel implements Model {
       operatingPoint: options.operatingPoint,
       lastLevelOnly: lastLevelOnlyPoint(levels.length),
       onDrift: options.onDrift ?? "last_level",
-      gears: options.gears ?? [],
+      gears: options.gears ?? NO_GEARS,
     });
+    this.#arrivals = new ArrivalRate(clock.now());
     this.#watch = new DriftWatch({
       levels: levels.length,
       policy: policyKey(file),
@@ -122,6 +127,11 @@ export class CascadeModel implements Model {
     return this.#controller.gear;
   }
 
+  /** Requests a second of late; probes are not counted. */
+  get arrivalsPerSecond(): number {
+    return this.#arrivals.perSecond(this.#clock.now());
+  }
+
   /** null while no drift was noticed; else every certificate of the cascade is void. */
   get driftAlarm(): DriftAlarm | null {
     return this.#watch.alarm;
@@ -143,11 +153,12 @@ export class CascadeModel implements Model {
   }
 
   /**
-   * Goes on with the drift watch of the model whose place it takes: call it once new requests come here, so that nothing
-   * is missed. What the requests still in hand there notice is heard here, too.
+   * Goes on with the drift watch and the arrival rate of the model whose place it takes: call it once new requests come
+   * here, so that nothing is missed. What the requests still in hand there notice is heard here, too.
    */
   succeed(before: CascadeModel): void {
     this.resumeDrift(before.driftState);
+    this.#arrivals = before.#arrivals;
     before.#handOver(this);
   }
 
@@ -220,8 +231,11 @@ export class CascadeModel implements Model {
 
   #choosePoint(request: InferenceRequest, nowMs: number): OperatingPoint {
     const requested = requestedPoint(request, this.#controller);
+    if (request.isProbe !== true) this.#arrivals.observe(nowMs);
     const queueDelayMs = this.#environment.serviceTimes.at(-1)?.queueDelayMs(nowMs) ?? 0;
-    return this.#controller.choose({ requested, drifted: this.#watch.alarm !== null, queueDelayMs }, nowMs).point;
+    const arrivalsPerSecond = this.#arrivals.perSecond(nowMs);
+    const drifted = this.#watch.alarm !== null;
+    return this.#controller.choose({ requested, drifted, queueDelayMs, arrivalsPerSecond }, nowMs).point;
   }
 
   /** Drift is looked for where a request goes the watched point's own way, whoever chose it; the last level has none. */
@@ -273,17 +287,4 @@ export class CascadeModel implements Model {
     const policy = this.#watch.state.policy;
     for (let next = this.#successor; next !== undefined; next = next.#successor) next.#watch.adopt(alarm, policy);
   }
-}
-
-/**
- * Equal for two files that say the same of levels and gates, and were calibrated on the same level files. (That a level
- * runs from other files than these voids the certificates; an alarm outlives it.)
- */
-function policyKey({ levels, operatingPoints, calibration }: CascadeFile): string {
-  const wired = JSON.stringify(levels.map((level) => ({ ...level, cost: null })));
-  const points = operatingPoints.map(({ name, gates, certificate }) => {
-    // the hash is over levels and gates, whatever the order of keys in the file
-    return [name, certificate?.policyHash ?? [wired, gates]];
-  });
-  return JSON.stringify([points, calibration?.levelHashes ?? null]);
 }

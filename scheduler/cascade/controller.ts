@@ -4,27 +4,16 @@
  */
 import { InferenceError } from "../../proto/errors.ts";
 import type { OperatingPoint } from "../../proto/files/cascade-file.ts";
+import { type Gear, type GearState, type GearTable, type Load, nextGear } from "./gears.ts";
 
 /** What an alarm does: every row to the last level, the safest point there is, or only log and metric. */
 export const ON_DRIFT = ["last_level", "safer", "ignore"] as const;
 export type OnDrift = (typeof ON_DRIFT)[number];
 
-/** From this queue delay at the last level on, the point serves. */
-export interface Gear {
-  readonly queueDelayMs: number;
-  readonly point: string;
-}
-
-/** A gear is left when the delay is below this share of its threshold, and not before it was in use for so long. */
-const RELEASE_SHARE = 0.5;
-const LEAST_GEAR_MS = 1_000;
-
-export interface Signals {
+export interface Signals extends Load {
   /** The point that the request named, already checked. */
   readonly requested: OperatingPoint | undefined;
   readonly drifted: boolean;
-  /** Of the last level, now. */
-  readonly queueDelayMs: number;
 }
 
 /** What the choice goes by, beside the signals. */
@@ -35,14 +24,7 @@ export interface PointPolicy {
   readonly onDrift: OnDrift;
   /** Points that an alarm may choose. */
   readonly saferPoints: readonly OperatingPoint[];
-  /** By rising threshold. */
-  readonly gears: readonly { readonly queueDelayMs: number; readonly point: OperatingPoint }[];
-}
-
-/** The gear in use, 0 for none and i for gears[i - 1], and since when. */
-export interface GearState {
-  readonly gear: number;
-  readonly sinceMs: number;
+  readonly gears: GearTable<OperatingPoint>;
 }
 
 export interface PointChoice {
@@ -53,24 +35,15 @@ export interface PointChoice {
 
 /** The point for one request; a pure function. */
 export function choosePoint(policy: PointPolicy, state: GearState, signals: Signals, nowMs: number): PointChoice {
-  const gearState = nextGear(policy.gears, state, signals.queueDelayMs, nowMs);
+  const gearState = nextGear(policy.gears, state, signals, nowMs);
   if (signals.requested !== undefined) return { point: signals.requested, reason: "request", gearState };
   const drifted = signals.drifted && policy.onDrift !== "ignore";
   const allowed = drifted ? afterDrift(policy) : policy.base;
-  const gear = policy.gears[gearState.gear - 1]?.point;
+  const gear = policy.gears.gears[gearState.gear - 1]?.point;
   if (gear !== undefined && isCheaper(gear, allowed) && (!drifted || isAsSafe(gear, allowed, policy))) {
     return { point: gear, reason: "load", gearState };
   }
   return { point: allowed, reason: drifted ? "drift" : "default", gearState };
-}
-
-function nextGear(gears: PointPolicy["gears"], state: GearState, queueDelayMs: number, nowMs: number): GearState {
-  const wanted = gears.findLastIndex((gear) => queueDelayMs >= gear.queueDelayMs) + 1;
-  if (wanted > state.gear) return { gear: wanted, sinceMs: nowMs };
-  const current = gears[state.gear - 1];
-  if (current === undefined || nowMs - state.sinceMs < LEAST_GEAR_MS) return state;
-  if (queueDelayMs >= current.queueDelayMs * RELEASE_SHARE) return state;
-  return { gear: state.gear - 1, sinceMs: nowMs };
 }
 
 /** The safest point that is safer than the base; the last level where none is known to be. */
@@ -106,7 +79,7 @@ export interface ControllerOptions {
   readonly operatingPoint: string;
   readonly lastLevelOnly: OperatingPoint;
   readonly onDrift: OnDrift;
-  readonly gears: readonly Gear[];
+  readonly gears: GearTable;
 }
 
 /** Owns the point in use and the gear. */
@@ -114,14 +87,14 @@ export class PointController {
   readonly #options: ControllerOptions;
   readonly #gears: PointPolicy["gears"];
   #policy: PointPolicy;
-  #gearState: GearState = { gear: 0, sinceMs: 0 };
+  #gearState: GearState = { gear: 0, sinceMs: Number.NEGATIVE_INFINITY };
 
   /** Throws INVALID_ARGUMENT on a point that the file does not have, and on a gear whose cost is not known. */
   constructor(options: ControllerOptions) {
     this.#options = options;
-    this.#gears = [...options.gears]
-      .sort((a, b) => a.queueDelayMs - b.queueDelayMs)
-      .map((gear) => ({ queueDelayMs: gear.queueDelayMs, point: this.#gearPoint(gear) }));
+    const { by, gears } = options.gears;
+    const rising = [...gears].sort((a, b) => a.from - b.from);
+    this.#gears = { by, gears: rising.map((gear) => ({ from: gear.from, point: this.#gearPoint(gear) })) };
     this.#policy = this.#policyOf(this.#find(options.operatingPoint));
   }
 

@@ -20,7 +20,7 @@ it("has defaults that change nothing", () => {
     deadlineEscalation: true,
     shadowShare: 0,
     onDrift: "last_level",
-    gears: [],
+    gears: { by: "queueDelayMs", gears: [] },
   });
 });
 
@@ -39,11 +39,25 @@ it("reads everything", () => {
     deadlineEscalation: false,
     shadowShare: 0.01,
     onDrift: "safer",
+    gears: {
+      by: "queueDelayMs",
+      gears: [
+        { point: "AP", from: 0 },
+        { point: "EO", from: 12.5 },
+      ],
+    },
+  });
+});
+
+it("reads gears by arrival rate, as a plan writes them", () => {
+  assert.deepEqual(read({ gears: "AP@0/s,EO@149.87654321/s" }).gears, {
+    by: "arrivalsPerSecond",
     gears: [
-      { point: "AP", queueDelayMs: 0 },
-      { point: "EO", queueDelayMs: 12.5 },
+      { point: "AP", from: 0 },
+      { point: "EO", from: 149.87654321 },
     ],
   });
+  assert.deepEqual(read({ gears: " EO@20/s " }).gears, { by: "arrivalsPerSecond", gears: [{ point: "EO", from: 20 }] });
 });
 
 const refusals: readonly (readonly [string, Readonly<Record<string, string>>, RegExp])[] = [
@@ -63,12 +77,32 @@ const refusals: readonly (readonly [string, Readonly<Record<string, string>>, Re
   ["names of objects as booleans", { deadline_escalation: "toString" }, /it takes true or false/],
   ["a share above 1", { shadow_share: "2" }, /'shadow_share' is '2', it takes a share from 0 to 1/],
   ["a share that is empty", { shadow_share: "" }, /it takes a share/],
-  ["gears without delay", { gears: "AP" }, /it takes POINT@MILLISECONDS/],
-  ["gears that do not rise", { gears: "AP@0,EO@0" }, /it takes rising delays/],
-  ["gears of other points", { gears: "AP@0,XX@5" }, /points of the cascade: AP, EO; not 'XX'/],
 ];
 for (const [title, parameters, message] of refusals) {
   it(`refuses ${title}`, () => {
     assert.throws(() => read(parameters), message);
+  });
+}
+
+const FORMS =
+  "gears by rising load, either POINT@MILLISECONDS of the last level's queue delay, such as AP@0,EO@50, or " +
+  "POINT@RATE/s, requests a second, such as AP@0/s,EO@150/s";
+const MIXED = "queue delays (POINT@MILLISECONDS) or arrival rates (POINT@RATE/s), not both in one list";
+const gearRefusals: readonly (readonly [string, string])[] = [
+  ["AP", `${FORMS}; not 'AP'`],
+  ["", `${FORMS}; not ''`],
+  ["AP@0, EO@", `${FORMS}; not 'EO@'`],
+  ["AP@0,EO@-1/s", `${FORMS}; not 'EO@-1/s'`],
+  ["AP@0/m", `${FORMS}; not 'AP@0/m'`],
+  ["AP@0,EO@150/s", MIXED],
+  ["AP@0/s,EO@50", MIXED],
+  ["AP@0,EO@0", "rising delays; 0 comes after 0"],
+  ["AP@20/s,EO@10.5/s", "rising rates; 10.5 comes after 20"],
+  ["AP@0,XX@5", "points of the cascade: AP, EO; not 'XX'"],
+];
+for (const [gears, expected] of gearRefusals) {
+  it(`refuses the gears '${gears}'`, () => {
+    const message = `cascade 'M': parameter 'gears' is '${gears}', it takes ${expected}`;
+    assert.throws(() => read({ gears }), { code: "INVALID_ARGUMENT", message });
   });
 }

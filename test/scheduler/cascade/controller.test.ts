@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { OperatingPoint } from "../../../proto/files/cascade-file.ts";
-import {
-  choosePoint,
-  type GearState,
-  type OnDrift,
-  PointController,
-  type PointPolicy,
-} from "../../../scheduler/cascade/controller.ts";
+import { choosePoint, type OnDrift, PointController, type PointPolicy } from "../../../scheduler/cascade/controller.ts";
+import { type GearState, NO_GEARS } from "../../../scheduler/cascade/gears.ts";
 import { lastLevelOnlyPoint } from "../../../scheduler/cascade/policy.ts";
 import { expectation, gate, point } from "../../support/cascades.ts";
 
@@ -21,7 +16,7 @@ const BASE = known("AP", 0.2, 0.02);
 const CHEAP = known("cheap", 0.1, 0.04);
 const CHEAPEST = known("cheapest", 0.05, 0.08);
 const LAST = lastLevelOnlyPoint(3);
-const IDLE: GearState = { gear: 0, sinceMs: 0 };
+const IDLE: GearState = { gear: 0, sinceMs: Number.NEGATIVE_INFINITY };
 
 function policy(overrides: Partial<PointPolicy> = {}): PointPolicy {
   return {
@@ -29,19 +24,31 @@ function policy(overrides: Partial<PointPolicy> = {}): PointPolicy {
     lastLevelOnly: LAST,
     onDrift: "last_level",
     saferPoints: [SAFE, BASE, CHEAP],
-    gears: [
-      { queueDelayMs: 50, point: CHEAP },
-      { queueDelayMs: 200, point: CHEAPEST },
-    ],
+    gears: {
+      by: "queueDelayMs",
+      gears: [
+        { from: 50, point: CHEAP },
+        { from: 200, point: CHEAPEST },
+      ],
+    },
     ...overrides,
   };
 }
+
+/** As a plan has them: the base first, from no load on. */
+const BY_RATE: PointPolicy["gears"] = {
+  by: "arrivalsPerSecond",
+  gears: [
+    { from: 0, point: BASE },
+    { from: 150, point: CHEAP },
+  ],
+};
 
 describe("choosePoint", () => {
   const cases: readonly (readonly [
     string,
     Partial<PointPolicy>,
-    { requested?: OperatingPoint; drifted?: boolean; queueDelayMs?: number },
+    { requested?: OperatingPoint; drifted?: boolean; queueDelayMs?: number; arrivalsPerSecond?: number },
     OperatingPoint,
     string,
   ])[] = [
@@ -64,31 +71,41 @@ describe("choosePoint", () => {
     ["no dearer point under load", { base: CHEAPEST }, { queueDelayMs: 60 }, CHEAPEST, "default"],
     [
       "a gear that is as safe as what drift allows",
-      { onDrift: "safer", gears: [{ queueDelayMs: 50, point: known("lean", 0.1, 0.004) }] },
+      { onDrift: "safer", gears: { by: "queueDelayMs", gears: [{ from: 50, point: known("lean", 0.1, 0.004) }] } },
       { drifted: true, queueDelayMs: 60 },
       known("lean", 0.1, 0.004),
       "load",
     ],
+    ["the default below the rate of a gear", { gears: BY_RATE }, { arrivalsPerSecond: 149 }, BASE, "default"],
+    ["a cheaper point from its rate on", { gears: BY_RATE }, { arrivalsPerSecond: 150 }, CHEAP, "load"],
+    ["by rate alone where gears go by rate", { gears: BY_RATE }, { queueDelayMs: 900 }, BASE, "default"],
+    ["by delay alone where gears go by delay", {}, { arrivalsPerSecond: 900 }, BASE, "default"],
+    [
+      "no point of a plan that is dearer than the base",
+      { base: CHEAPEST, gears: BY_RATE },
+      { arrivalsPerSecond: 900 },
+      CHEAPEST,
+      "default",
+    ],
+    [
+      "the last level after drift, whatever the rate",
+      { gears: BY_RATE },
+      { drifted: true, arrivalsPerSecond: 900 },
+      LAST,
+      "drift",
+    ],
   ];
   for (const [title, overrides, signals, expected, reason] of cases) {
     it(`chooses ${title}`, () => {
-      const { requested, drifted = false, queueDelayMs = 0 } = signals;
-      const choice = choosePoint(policy(overrides), IDLE, { requested, drifted, queueDelayMs }, 0);
+      const { requested, drifted = false, queueDelayMs = 0, arrivalsPerSecond = 0 } = signals;
+      const choice = choosePoint(policy(overrides), IDLE, { requested, drifted, queueDelayMs, arrivalsPerSecond }, 0);
       assert.deepEqual([choice.point, choice.reason], [expected, reason]);
     });
   }
 
-  it("leaves a gear late: after a while, below half of its threshold, one at a time", () => {
-    const choose = (state: GearState, queueDelayMs: number, nowMs: number) =>
-      choosePoint(policy(), state, { requested: undefined, drifted: false, queueDelayMs }, nowMs).gearState;
-    const top = choose(IDLE, 250, 0);
-    assert.deepEqual(top, { gear: 2, sinceMs: 0 });
-    assert.deepEqual(choose(top, 150, 5_000), top, "still above half");
-    assert.deepEqual(choose(top, 10, 500), top, "too early");
-    const middle = choose(top, 10, 1_000);
-    assert.deepEqual(middle, { gear: 1, sinceMs: 1_000 });
-    assert.deepEqual(choose(middle, 10, 1_500), middle);
-    assert.deepEqual(choose(middle, 10, 2_000), { gear: 0, sinceMs: 2_000 });
+  it("keeps the gear of the load while a request or drift chooses", () => {
+    const signals = { requested: SAFE, drifted: true, queueDelayMs: 60, arrivalsPerSecond: 0 };
+    assert.deepEqual(choosePoint(policy(), IDLE, signals, 7).gearState, { gear: 1, sinceMs: 7 });
   });
 });
 
@@ -100,14 +117,15 @@ describe("PointController", () => {
     operatingPoint: "AP",
     lastLevelOnly: LAST,
     onDrift: "last_level" as OnDrift,
-    gears: [],
+    gears: NO_GEARS,
   };
+  const QUIET = { requested: undefined, drifted: false, queueDelayMs: 0, arrivalsPerSecond: 0 };
 
   it("switches the point at run time, to one that may be chosen", () => {
     const controller = new PointController(options);
     controller.setOperatingPoint("safe");
     assert.equal(controller.operatingPoint.name, "safe");
-    assert.equal(controller.choose({ requested: undefined, drifted: false, queueDelayMs: 0 }, 0).point, SAFE);
+    assert.equal(controller.choose(QUIET, 0).point, SAFE);
     assert.throws(() => controller.setOperatingPoint("nope"), { code: "INVALID_ARGUMENT", message: /no operating/ });
     assert.throws(() => controller.setOperatingPoint("raw"), /'raw', but it is uncertified/);
     assert.equal(controller.operatingPoint.name, "safe");
@@ -115,7 +133,10 @@ describe("PointController", () => {
 
   it("refuses unknown points and gears without a cost", () => {
     assert.throws(() => new PointController({ ...options, operatingPoint: "x" }), /'x'; there are: AP, safe, raw/);
-    const gears = (name: string) => ({ ...options, gears: [{ queueDelayMs: 1, point: name }] });
+    const gears = (name: string) => ({
+      ...options,
+      gears: { by: "arrivalsPerSecond" as const, gears: [{ from: 1, point: name }] },
+    });
     assert.throws(() => new PointController(gears("x")), /no operating point 'x'/);
     assert.throws(() => new PointController(gears("raw")), /the gear 'raw' has no expected cost/);
   });

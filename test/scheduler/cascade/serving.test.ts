@@ -181,7 +181,7 @@ describe("operating point", () => {
     const { clock, cascade } = setUp({
       points,
       levelSignature: { maxBatchSize: 1 },
-      serving: { gears: [{ queueDelayMs: 100, point: "cheap" }] },
+      serving: { gears: { by: "queueDelayMs", gears: [{ from: 100, point: "cheap" }] } },
     });
     const burst = cascade.infer(ask("a", new Array<number[]>(16).fill(HARD)));
     await clock.advance(400);
