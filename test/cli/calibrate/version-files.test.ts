@@ -58,8 +58,8 @@ describe("locateCascade", () => {
 
   it("places a new cascade into the first repository", async (t) => {
     const root = await temporaryFiles(t, { "a/": "", "b/": "" });
-    const located = await locateCascade([join(root, "a"), join(root, "b")], "c");
-    assert.deepEqual(located, { directory: join(root, "a", "c"), file: undefined });
+    const { directory, file } = await locateCascade([join(root, "a"), join(root, "b")], "c");
+    assert.deepEqual([directory, file], [join(root, "a", "c"), undefined]);
   });
 
   it("refuses a model that is no cascade and a policy that cannot be read", async (t) => {
