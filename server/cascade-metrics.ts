@@ -57,6 +57,13 @@ const CASCADE_FAMILIES: readonly Family<ServedCascade>[] = [
     samples: ({ cascade }) => [{ labels: {}, value: cascade.gear }],
   },
   {
+    name: "hybridserve_cascade_arrival_rate",
+    help: "Requests a second that arrive at the cascade, mean of the last five seconds; what gears by arrival rate go by",
+    type: "gauge",
+    labelNames: [],
+    samples: ({ cascade }) => [{ labels: {}, value: cascade.arrivalsPerSecond }],
+  },
+  {
     name: "hybridserve_cascade_rows_total",
     help: "Rows that left a level, by destination: the level itself where its answer stood, else the next level",
     type: "counter",

@@ -141,8 +141,10 @@ function missing(device: Device, what: string): PlanError {
   return new PlanError("PLAN_DEVICE_MISSING", `device '${device.id}' ${what}; ${MEND_DEVICES}`);
 }
 
+/** `sha256:files:<hex>` and `sha256:<hex>` with the first twelve digits. */
 function short(hash: string): string {
-  return hash === "" ? "(none)" : `${hash.slice(0, "sha256:".length + 12)}...`;
+  const digits = hash.lastIndexOf(":") + 1;
+  return hash === "" ? "(none)" : `${hash.slice(0, digits + 12)}...`;
 }
 
 function gibibytes(bytes: number): string {

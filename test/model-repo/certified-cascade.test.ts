@@ -107,6 +107,8 @@ it("is valid with its levels and golden rows; a changed level makes it void and 
     'hybridserve_certificate_state{model="M",version="1",operating_point="AP",state="void"} 0',
     'hybridserve_certificate_state{model="M",version="1",operating_point="EO",state="uncertified"} 1',
     'hybridserve_cascade_operating_point{model="M",version="1",operating_point="AP"} 1',
+    'hybridserve_cascade_gear{model="M",version="1"} 0',
+    "# TYPE hybridserve_cascade_arrival_rate gauge",
     'hybridserve_cascade_rows_total{model="M",version="1",level="0",destination="0"} 1',
     'hybridserve_cascade_rows_total{model="M",version="1",level="0",destination="1"} 1',
     'hybridserve_cascade_rows_total{model="M",version="1",level="1",destination="1"} 1',
@@ -117,6 +119,9 @@ it("is valid with its levels and golden rows; a changed level makes it void and 
   ]) {
     assert.ok(text.split("\n").includes(line), `${line}\nis missing in\n${text}`);
   }
+  const arrivals = /^hybridserve_cascade_arrival_rate\{model="M",version="1"\} (\S+)$/m.exec(text)?.[1];
+  const rate = Number(arrivals); // one request, of the last five seconds or of the time since the load
+  assert.ok(rate > 0.1 && rate <= 1, `${arrivals} requests a second`);
   assert.doesNotMatch(text, /hybridserve_breaker|level="1",destination="0"/);
 
   await writeFile(join(root, "giant/1/model.onnx"), levelModel("Neg"));

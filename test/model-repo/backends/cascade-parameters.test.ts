@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { it } from "node:test";
 import { readCascadeParameters } from "../../../model-repo/backends/cascade-parameters.ts";
+import { applyCascadePlacement } from "../../../model-repo/plan/apply-placement.ts";
 import { cascadeFile, gate, level, point } from "../../support/cascades.ts";
 import { readConfig } from "../../support/model-configs.ts";
 
@@ -57,6 +58,9 @@ it("reads gears by arrival rate, as a plan writes them", () => {
       { point: "EO", from: 149.87654321 },
     ],
   });
+  const { config } = readConfig('name: "M" backend: "cascade" max_batch_size: 4');
+  const placed = applyCascadePlacement(config, { operatingPoint: "AP", gears: "AP@0/s,EO@149.87654321/s" });
+  assert.deepEqual(readCascadeParameters(placed, FILE).gears, read({ gears: "AP@0/s,EO@149.87654321/s" }).gears);
   assert.deepEqual(read({ gears: " EO@20/s " }).gears, { by: "arrivalsPerSecond", gears: [{ point: "EO", from: 20 }] });
 });
 

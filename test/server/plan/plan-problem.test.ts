@@ -32,6 +32,16 @@ function withDevice(change: Partial<PlanFile["devices"][number]>): PlanFile {
   return { ...plan, devices: plan.devices.map((device, i) => (i === 1 ? { ...device, ...change } : device)) };
 }
 
+function withModelHash(name: string, modelHash: string): PlanFile {
+  const plan = samplePlan();
+  return { ...plan, models: plan.models.map((model) => (model.name === name ? { ...model, modelHash } : model)) };
+}
+
+/** As the repository hashes all files of a version. */
+function filesHash(digit: string): string {
+  return `sha256:files:${digit.repeat(64)}`;
+}
+
 describe("a plan and the place where it is served", () => {
   it("fits where everything is as it was", () => {
     assert.equal(planProblem(samplePlan(), facts()), undefined);
@@ -56,6 +66,12 @@ describe("a plan and the place where it is served", () => {
       samplePlan(),
       facts({ modelHashes: new Map([["small/1", SMALL_HASH]]).set("giant/1", OTHER_HASH) }),
       /^PLAN_STALE_MODEL: model 'giant' version 1: the plan expects sha256:aaaaaaaaaaaa\.\.\., its files are sha256:000000000000\.\.\.; profile it again \(hybridserve profile --model giant\)/,
+    ],
+    [
+      "another model, by the hash of its version's files",
+      withModelHash("giant", filesHash("1")),
+      facts({ modelHashes: new Map([["small/1", SMALL_HASH]]).set("giant/1", filesHash("2")) }),
+      /^PLAN_STALE_MODEL: model 'giant' version 1: the plan expects sha256:files:111111111111\.\.\., its files are sha256:files:222222222222\.\.\.;/,
     ],
     [
       "a model that is gone",
