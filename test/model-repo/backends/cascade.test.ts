@@ -147,7 +147,8 @@ describe("cascade backend", () => {
         },
       });
       const states = ["nothing", "small", "giant"].map((down) => {
-        for (const [name, level] of levels) Object.assign(level, { isReady: name !== down });
+        for (const [name, level] of levels)
+          Object.defineProperty(level, "isReady", { value: name !== down, configurable: true });
         return model.isReady;
       });
       assert.deepEqual(states, ready);
