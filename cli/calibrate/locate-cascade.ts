@@ -11,6 +11,8 @@ export interface LocatedCascade {
   readonly directory: string;
   /** Policy of the newest version that has one; undefined where the model is not there yet. */
   readonly file: CascadeFile | undefined;
+  /** That version; "" where there is none. */
+  readonly version: string;
 }
 
 /** Throws NOT_FOUND where a model of the name is there but holds no cascade.json. */
@@ -26,7 +28,7 @@ export async function locateCascade(repositories: readonly string[], model: stri
     for (const version of versions) {
       const path = join(directory, String(version), "cascade.json");
       const text = await readFile(path, "utf8").catch(() => undefined);
-      if (text !== undefined) return { directory, file: parseCascadeFile(text, path) };
+      if (text !== undefined) return { directory, file: parseCascadeFile(text, path), version: String(version) };
     }
     throw new InferenceError(
       "NOT_FOUND",
@@ -36,5 +38,5 @@ export async function locateCascade(repositories: readonly string[], model: stri
   }
   const [first] = repositories;
   if (first === undefined) throw new InferenceError("INVALID_ARGUMENT", "no model repository was named");
-  return { directory: join(first, model), file: undefined };
+  return { directory: join(first, model), file: undefined, version: "" };
 }

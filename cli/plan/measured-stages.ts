@@ -49,7 +49,7 @@ export interface CutModel {
 
 /** Folders beside plan.json. */
 export const STAGE_FOLDER = "stages";
-const GOLDEN_FOLDER = "golden";
+export const GOLDEN_FOLDER = "golden";
 
 /** Stages round otherwise than the whole model where a cut lies within what the optimiser fuses (planner.md 1.3). */
 const LARGEST_DIFFERENCE = 1e-3;

@@ -22,6 +22,10 @@ export interface CapacityOptions {
 
 /** Rates are known to this share of themselves. */
 const PRECISION = 0.01;
+/** A fleet that is a little too slow shows it once requests have piled up for longer than the objective. */
+const LEAST_OBJECTIVES = 100;
+/** About a second of one core. */
+const MOST_REQUESTS = 1_000_000;
 
 /** Whether enough requests are answered in time, and as many as arrive are answered. */
 export function holds(result: SimulationResult, { percentile }: PlanWorkload["slo"], rate: number): boolean {
@@ -35,8 +39,14 @@ export function capacity(
   { requests, seed, unusedDevices, mostRate }: CapacityOptions,
   routing: Routing = workload.routing,
 ): Capacity | undefined {
-  const at = (rate: number): SimulationResult =>
-    simulate(fleet, simulatedAt(workload, rate, routing), { requests, seed, unusedDevices });
+  const at = (rate: number): SimulationResult => {
+    const least = Math.ceil((LEAST_OBJECTIVES * rate * workload.slo.latencyMs) / 1000);
+    return simulate(fleet, simulatedAt(workload, rate, routing), {
+      requests: Math.min(MOST_REQUESTS, Math.max(requests, least)),
+      seed,
+      unusedDevices,
+    });
+  };
   let low = mostRate / 100;
   let best = at(low);
   if (!holds(best, workload.slo, low)) return undefined;

@@ -15,10 +15,12 @@ export interface StagedModel {
   readonly isMeasured: boolean;
 }
 
-/** A process with a session of nearly nothing; measured on Linux x64, Node 22, onnxruntime 1.30. */
-const PROCESS_BYTES = 90e6;
-/** Weights inside a model file are in memory twice while a session opens (planner.md 2). */
-const WEIGHT_COPIES = 2.2;
+/**
+ * Peak of a process is about this and so many times the weights, which are in memory twice for a while: fitted to encoders
+ * of 17, 44 and 164 MB (143, 186, 384 MB; Linux x64, Node 22, onnxruntime 1.30).
+ */
+const PROCESS_BYTES = 115e6;
+const WEIGHT_COPIES = 1.65;
 /** Handing a batch over takes this beside the link (planner.md 1.3). */
 const BOUNDARY_MS = 0.1;
 /** Runs in service take longer than runs back to back, where only the latter were measured (planner.md 4). */
