@@ -1,0 +1,152 @@
+/** The command as users run it, on the demo's models. Starts processes with models in them, which takes seconds. */
+import assert from "node:assert/strict";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+import { profileCommand } from "../../../cli/profile.ts";
+import { profileJson, readProfileFile } from "../../../proto/files/profile-file.ts";
+import { temporaryFiles } from "../../support/temporary-files.ts";
+
+const MODELS = fileURLToPath(new URL("../../../examples/fashion-mnist/models", import.meta.url));
+const GIBIBYTE = 2 ** 30;
+
+async function profile(...argv: string[]) {
+  let stdout = "";
+  let stderr = "";
+  const code = await profileCommand.run(argv, {
+    stdout: (text) => {
+      stdout += text;
+    },
+    stderr: (text) => {
+      stderr += text;
+    },
+  });
+  return { code, stdout, stderr };
+}
+
+const core = (name: string, memoryBytes = 4 * GIBIBYTE) => ({ name, kind: "cpu", memoryBytes });
+
+function devices(classes: readonly object[], list: readonly object[]): string {
+  return JSON.stringify({ formatVersion: 1, classes, devices: list });
+}
+
+describe("hybridserve profile", () => {
+  it("measures a model on the classes that are here, and says what kept it from the others", async (context) => {
+    const folder = await temporaryFiles(context, {
+      "devices.json": devices(
+        [core("core"), core("tiny", 16 * 2 ** 20), core("far")],
+        [
+          { id: "a", class: "core" },
+          { id: "b", class: "tiny" },
+          { id: "c", class: "far", node: "another-machine" },
+        ],
+      ),
+    });
+    const output = join(folder, "profile.json");
+    const argv = [
+      ...["--model-repository", MODELS, "--model", "fashion-xs", "--output", output, "--samples", "6"],
+      ...["--devices", join(folder, "devices.json"), "--batch-sizes", "1,4", "--cache", join(folder, "cache")],
+    ];
+    const { code, stdout, stderr } = await profile(...argv);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /fashion-xs {2}core +1 .* 6\n/);
+    assert.match(stdout, /\nWritten: .*profile\.json\. Next: hybridserve plan --profile /);
+    assert.match(stderr, /fashion-xs on core: 12\/12 \(100 %\)/);
+    const file = readProfileFile(await readFile(output, "utf8"), output);
+    assert.equal(file.runtime.node, process.versions.node);
+    const [model] = file.models;
+    assert.ok(model);
+    assert.match(model.modelHash, /^sha256:files:[0-9a-f]{64}$/);
+    assert.deepEqual([model.maxBatchSize, model.inputBytesPerRow, model.outputBytesPerRow], [64, 28 * 28 * 4, 40]);
+    assert.ok(model.weightBytes > 30_000 && model.weightBytes < 60_000);
+    const [here, tiny, far] = model.classes;
+    assert.equal(here?.stopped, "");
+    assert.deepEqual(
+      here.batches.map(({ batchSize, serviceMs, energy }) => [batchSize, serviceMs.length, energy]),
+      [
+        [1, 6, null],
+        [4, 6, null],
+      ],
+    );
+    // A process with the runtime in it.
+    assert.ok(here.batches.every(({ peakBytes }) => peakBytes > 50 * 2 ** 20 && peakBytes < GIBIBYTE));
+    assert.deepEqual(tiny?.batches, []);
+    assert.match(tiny.stopped, /does not load on a device of the class: the class has 16777216 bytes of memory/);
+    assert.match(far?.stopped ?? "", /not on this machine \(its devices are on another-machine\)/);
+    const { graph } = model;
+    assert.ok(graph !== null && graph.cuts.length > 0);
+    assert.deepEqual(Object.keys(graph.nodeMs), ["core", "tiny", "far"]);
+
+    // The same again takes what is known, from the cache and, for the other machine's class, from the output.
+    const elsewhere = { class: "far", batches: here.batches, stopped: "" };
+    const others = [{ ...model, name: "another" }];
+    const merged = { ...file, models: [...others, { ...model, classes: [here, tiny, elsewhere] }] };
+    await writeFile(output, profileJson(merged));
+    const again = await profile(...argv, "--json", "--no-graph");
+    assert.equal(again.code, 0, again.stderr);
+    assert.match(again.stderr, /2 of 2 sizes were in the cache/);
+    const second = readProfileFile(again.stdout, "stdout");
+    assert.deepEqual(second.models, [...others, { ...model, classes: [here, tiny, elsewhere], graph: null }]);
+    assert.deepEqual(readProfileFile(await readFile(output, "utf8"), output), second);
+  });
+
+  it("takes the levels of a cascade, within the time limit", async (context) => {
+    const folder = await temporaryFiles(context, {
+      "devices.json": devices([core("core")], [{ id: "a", class: "core" }]),
+    });
+    const output = join(folder, "profile.json");
+    const { code, stderr } = await profile(
+      ...["--model-repository", MODELS, "--model", "fashion", "--output", output, "--samples", "1000", "--cache", ""],
+      ...["--devices", join(folder, "devices.json"), "--no-graph", "--time-limit", "3"],
+    );
+    assert.equal(code, 0, stderr);
+    const { models } = readProfileFile(await readFile(output, "utf8"), output);
+    assert.deepEqual(
+      models.map(({ name }) => name),
+      ["fashion-xs", "fashion-m", "fashion-l"],
+    );
+    assert.ok(models.some(({ classes }) => classes[0]?.stopped.startsWith("time limit")));
+  });
+
+  it("fails where no model ran, with the reason", async (context) => {
+    const folder = await temporaryFiles(context, {
+      "devices.json": devices([core("far")], [{ id: "a", class: "far", node: "elsewhere" }]),
+    });
+    const { code, stderr } = await profile(
+      ...["--model-repository", MODELS, "--model", "fashion-xs", "--output", join(folder, "p.json"), "--no-graph"],
+      ...["--devices", join(folder, "devices.json"), "--cache", ""],
+    );
+    assert.equal(code, 1);
+    assert.match(stderr, /error: no model ran on any device of this machine/);
+  });
+
+  const mistakes: readonly (readonly [string, readonly string[], RegExp])[] = [
+    ["a model that is not there", ["--model", "fashoin"], /^error: there is no model 'fashoin' in /m],
+    [
+      "an inventory that is not there",
+      ["--model", "fashion-xs", "--devices", "/no.json"],
+      /^error: --devices: .*ENOENT/m,
+    ],
+    ["data that are not there", ["--model", "fashion-xs", "--data", "/no.npz"], /^error: --data: .*ENOENT/m],
+  ];
+  for (const [what, argv, text] of mistakes) {
+    it(`refuses ${what}`, async (context) => {
+      const folder = await temporaryFiles(context, {});
+      const all = ["--model-repository", MODELS, "--output", join(folder, "p.json"), "--cache", "", ...argv];
+      const { code, stderr } = await profile(...all);
+      assert.equal(code, 1);
+      assert.match(stderr, text);
+    });
+  }
+
+  it("says what is wrong with the command line", async () => {
+    const { code, stderr } = await profile("--model", "m");
+    assert.equal(code, 2);
+    assert.match(
+      stderr,
+      /^hybridserve profile: name a repository with --model-repository DIR\nSee: hybridserve profile --help/,
+    );
+    assert.equal((await profile("--help")).code, 0);
+  });
+});
