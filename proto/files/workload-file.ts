@@ -74,7 +74,8 @@ export function reachOf(paths: readonly (readonly number[])[]): number[] {
   return reach;
 }
 
-function readArrivals(field: JsonField): Arrivals {
+/** Arrivals as workload.json and plan.json have them. */
+export function readArrivals(field: JsonField): Arrivals {
   const process = field.get("process").oneOf(["poisson", "gamma", "trace"]);
   switch (process) {
     case "poisson":
@@ -89,7 +90,8 @@ function readArrivals(field: JsonField): Arrivals {
   }
 }
 
-function readObjective(field: JsonField): LatencyObjective {
+/** The latency objective of workload.json and plan.json. */
+export function readObjective(field: JsonField): LatencyObjective {
   field.object(["latencyMs", "percentile"]);
   const percentile = field.optional("percentile");
   return {
@@ -115,7 +117,8 @@ function readDataflow(field: JsonField): Dataflow {
   };
 }
 
-function readPaths(field: JsonField, levels: number): number[][] {
+/** Paths between `levels` levels: rows go onwards only, and every level's shares add up to 1. */
+export function readPaths(field: JsonField, levels: number): number[][] {
   const rows = field.items();
   if (rows.length !== levels) throw field.error(`must hold one list for each of the ${levels} levels`);
   return rows.map((row, k) => {
