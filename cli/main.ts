@@ -9,6 +9,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["validate", async () => (await import("./validate.ts")).validateCommand],
   ["calibrate", async () => (await import("./calibrate.ts")).calibrateCommand],
   ["profile", async () => (await import("./profile.ts")).profileCommand],
+  ["plan", async () => (await import("./plan.ts")).planCommand],
   ["doctor", async () => (await import("./doctor.ts")).doctorCommand],
 ]);
 

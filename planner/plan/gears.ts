@@ -22,6 +22,9 @@ interface Servable extends GearPoint {
   readonly mostRate: number;
 }
 
+/** The server's estimate of the rate lags by seconds: a gear is changed before its point is at its end. */
+const HEADROOM = 0.95;
+
 /** By rising rate, without gaps; empty where no point can be served. Neighbouring ranges of one point are one gear. */
 export function gearTable(
   fleet: Fleet,
@@ -31,7 +34,7 @@ export function gearTable(
 ): Gear[] {
   const servable = points.flatMap((point): Servable[] => {
     const found = capacity(fleet, workload, options, point.routing);
-    return found === undefined ? [] : [{ ...point, mostRate: found.rate }];
+    return found === undefined ? [] : [{ ...point, mostRate: found.rate * HEADROOM }];
   });
   const gears: Gear[] = [];
   let fromRate = 0;
