@@ -47,6 +47,10 @@ export class CascadeServer {
     }
   }
 
+  get grpcPort(): number {
+    return this.#server.grpcPort;
+  }
+
   /** Gives the load generator the messages of a workload. */
   async add(workload: string, messages: readonly Uint8Array[]): Promise<void> {
     await this.#load.request({ kind: "payload", workload, messages });
