@@ -1,5 +1,5 @@
 /**
- * `node bench/profile.ts [--quick]`: service times that `hybridserve profile` predicts against those that the server's
+ * `node bench/profile.ts [--quick] [--rounds N]`: service times that `hybridserve profile` predicts against those that the server's
  * instances then take under load, for the demo's largest level alone and for the levels of its cascade. Every instance is a
  * process pinned to the last core, in the profile and in service. Batches are as the server made them: each is predicted
  * by its own size. Prints markdown.
@@ -70,8 +70,9 @@ interface Outcome {
 type Profile = ReadonlyMap<string, ServiceTimes>;
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
-  const timing = values.quick ? QUICK : FULL;
+  const { values } = parseArgs({ options: { quick: { type: "boolean", default: false }, rounds: { type: "string" } } });
+  const chosen = values.quick ? QUICK : FULL;
+  const timing = { ...chosen, rounds: Number(values.rounds ?? chosen.rounds) };
   const { machine, versions } = describeEnvironment([]);
   console.log(`${machine.cpu}, ${machine.cores} cores, node ${versions["node"]}, ${timing.rounds} rounds, medians\n`);
   const outcomes = new Map<string, Outcome[]>();

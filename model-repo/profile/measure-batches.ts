@@ -48,6 +48,11 @@ const LEAST_SAMPLES = 5;
 /** Mean idle gap for each millisecond of a run: devices that plans make are busy for about this share of the time. */
 const BUSY_SHARE = 0.6;
 const GAP_PER_RUN = (1 - BUSY_SHARE) / BUSY_SHARE;
+/**
+ * Mean gap at least: a core that has slept for some milliseconds has cold caches and is slow to wake, which doubles a run
+ * of half a millisecond. Devices of small models wait so long for their next batch; runs of large ones are not changed.
+ */
+const LEAST_GAP_MS = 4;
 
 /** Measures one size after another until all are done, the time is up, memory does not suffice or a run fails. */
 export async function measureBatches(options: MeasureOptions): Promise<MeasuredBatches> {
@@ -83,7 +88,11 @@ export async function measureBatches(options: MeasureOptions): Promise<MeasuredB
 function leastMs(before: BatchProfile | undefined, batchSize: number, instances: number): number {
   if (before === undefined) return 0;
   const runMs = (Math.max(...before.serviceMs) * batchSize) / before.batchSize;
-  return runMs * (WARM_UP_RUNS + (LEAST_SAMPLES / instances) * (1 + GAP_PER_RUN));
+  return runMs * WARM_UP_RUNS + (LEAST_SAMPLES / instances) * (runMs + meanGapMs(runMs));
+}
+
+function meanGapMs(runMs: number): number {
+  return Math.max(LEAST_GAP_MS, runMs * GAP_PER_RUN);
 }
 
 /** Milliseconds of single runs in the order they ended. */
@@ -108,7 +117,7 @@ async function sampleRuns(
     let lastMs = 0;
     for (let i = 0; i < WARM_UP_RUNS; i++) lastMs = await run();
     while (!isDone()) {
-      await idle(clock, -Math.log(1 - random()) * lastMs * GAP_PER_RUN);
+      await idle(clock, -Math.log(1 - random()) * meanGapMs(lastMs));
       lastMs = await run();
       if (serviceMs.length >= samples) return;
       serviceMs.push(lastMs);
