@@ -10,6 +10,7 @@ const COMMANDS: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["calibrate", async () => (await import("./calibrate.ts")).calibrateCommand],
   ["profile", async () => (await import("./profile.ts")).profileCommand],
   ["plan", async () => (await import("./plan.ts")).planCommand],
+  ["simulate", async () => (await import("./simulate.ts")).simulateCommand],
   ["doctor", async () => (await import("./doctor.ts")).doctorCommand],
 ]);
 

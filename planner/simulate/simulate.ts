@@ -70,6 +70,7 @@ export function simulate(fleet: Fleet, workload: SimulatedWorkload, options: Sim
     },
     measuredMs: window.lengthMs,
     measuredRequests: requests - warmup,
+    offeredRate: (1000 * (requests - warmup)) / window.lengthMs,
     throughput: (1000 * counts.within) / window.lengthMs,
     latencyMs,
     goodput: good / (requests - warmup),

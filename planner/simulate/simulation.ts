@@ -45,6 +45,8 @@ export interface SimulationResult {
   readonly measuredMs: number;
   /** Requests that arrived in the measured part; latency and goodput are theirs. */
   readonly measuredRequests: number;
+  /** Arrivals a second within the measured part: the workload's rate, give or take chance. */
+  readonly offeredRate: number;
   /** Answers a second within the measured part. */
   readonly throughput: number;
   /** Exact, nearest rank. */

@@ -1,0 +1,72 @@
+/** Reads what `hybridserve simulate` plays: the plan with its fleet, and the workload. */
+import { readFile } from "node:fs/promises";
+import type { Fleet } from "../../planner/fleet.ts";
+import { fleetOfPlan } from "../../planner/fleet-of-plan.ts";
+import type { PlanWorkload } from "../../planner/plan/workload.ts";
+import { checkPlan } from "../../planner/plan-check.ts";
+import { InferenceError } from "../../proto/errors.ts";
+import type { PlanFile } from "../../proto/files/plan-file.ts";
+import { readProfileFile } from "../../proto/files/profile-file.ts";
+import { readPlanFile } from "../../proto/files/read-plan-file.ts";
+import { readWorkloadFile, type WorkloadFile } from "../../proto/files/workload-file.ts";
+import type { SimulateOptions } from "./options.ts";
+import { arrivalProcess, recordedRouting } from "./recorded.ts";
+
+export interface SimulateInputs {
+  readonly plan: PlanFile;
+  readonly fleet: Fleet;
+  readonly workload: PlanWorkload;
+}
+
+/** Rejects naming file and field, or what in the plan contradicts itself. */
+export async function readSimulateInputs(options: SimulateOptions): Promise<SimulateInputs> {
+  const plan = readPlanFile(await read(options.plan, "--plan"), options.plan);
+  const [inconsistency] = checkPlan(plan);
+  if (inconsistency !== undefined) {
+    throw new InferenceError(
+      "FAILED_PRECONDITION",
+      `${options.plan}: ${inconsistency}; make the plan anew: ${plan.provenance.command}`,
+    );
+  }
+  const profile = readProfileFile(await read(options.profile, "--profile"), options.profile);
+  const file = options.workload;
+  const workload = file === undefined ? undefined : readWorkloadFile(await read(file, "--workload"), file);
+  const base = await playedWorkload(plan, workload, file ?? options.plan);
+  return { plan, fleet: fleetOfPlan(plan, profile), workload: { ...base, rate: options.rate ?? base.rate } };
+}
+
+/** `path`: file that the names of traces and recorded rows are relative to. */
+async function playedWorkload(plan: PlanFile, file: WorkloadFile | undefined, path: string): Promise<PlanWorkload> {
+  const { rate, arrivals, rowsPerRequest, slo, shadowShare } = file ?? plan.workload;
+  const { process, cv } = await arrivalProcess(arrivals, path);
+  const dataflow = file?.dataflow ?? null;
+  if (dataflow !== null) checkLevels(plan, dataflow.levels, path);
+  const paths = dataflow?.paths ?? plan.workload.paths;
+  const recorded = dataflow?.recorded ?? null;
+  return {
+    rate,
+    arrivals,
+    process,
+    arrivalCv: cv,
+    rowsPerRequest,
+    slo,
+    paths,
+    routing: recorded === null ? { kind: "paths", paths } : await recordedRouting(recorded, paths, path),
+    shadowShare,
+  };
+}
+
+function checkLevels(plan: PlanFile, levels: readonly string[], path: string): void {
+  const planned = [...plan.models].sort((a, b) => a.level - b.level).map(({ name }) => name);
+  if (planned.join("\n") === levels.join("\n")) return;
+  throw new InferenceError(
+    "FAILED_PRECONDITION",
+    `${path}: dataflow.levels are ${levels.join(", ")}, but the plan is for ${planned.join(", ")}`,
+  );
+}
+
+async function read(path: string, flag: string): Promise<string> {
+  return readFile(path, "utf8").catch((error: unknown) => {
+    throw new InferenceError("NOT_FOUND", `${flag}: ${error instanceof Error ? error.message : String(error)}`);
+  });
+}
