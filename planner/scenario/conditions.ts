@@ -28,19 +28,19 @@ export function checkRatio(scenario: Scenario, ratio: number): RatioCheck {
   const withLast = (lastReach: number): number[] => [...own.slice(0, -1), lastReach];
   const needed = reachFor(ratio, limit, withLast);
   const lastReach = own.at(-1) ?? 1;
-  const smaller = smallerShare(limit.levels);
+  const unavoidable = smallerShare(limit.levels) + limit.shadowShare * (1 - lastReach);
   const lowestRate = scenario.rates.find((rate) => energyRatio(ratioConditions(scenario, rate, fair)).ratio >= ratio);
   const { certificate } = scenario;
   const conditions: RatioCondition[] = [
     {
-      what: "work of the smaller levels, of the last level's",
+      what: "work of the smaller levels and of shadows, against the last level's for every request",
       needed: `below ${percent(1 / ratio)}`,
-      found: percent(smaller),
-      isMet: smaller < 1 / ratio,
+      found: percent(unavoidable),
+      isMet: unavoidable < 1 / ratio,
     },
     {
       what: "requests that reach the last level",
-      needed: needed === null ? "impossible: the smaller levels alone cost too much" : `at most ${percent(needed)}`,
+      needed: needed === null ? "no share is small enough: see above" : `at most ${percent(needed)}`,
       found: percent(lastReach),
       isMet: needed !== null && lastReach <= needed,
     },
