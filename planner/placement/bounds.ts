@@ -18,6 +18,7 @@ export interface RankedChoice {
  * devices are worth). Energy: each stage at the class where run and kept watts are least, as if devices could be split.
  */
 export function rankChoices(model: PlacementModel, count: number): RankedChoice[] {
+  if (model.levels.some((level) => level.options.length === 0)) return [];
   const isThroughput = model.objective === "throughput";
   const prices = isThroughput ? classPrices(model) : [];
   const worth = isThroughput ? fleetWorth(model, prices) : 0;

@@ -125,7 +125,7 @@ function deviceThatBinds(problem: PlacementProblem, result: PlacementResult): st
     return sum + (model.classes[found.layout.bins[bin]?.classIndex ?? 0]?.memoryBytes ?? 0);
   }, 0);
   texts.push(
-    `memory: the load alone would fill ${byTime} devices, ${held.length} are in use to hold every stage ` +
+    `memory: the load alone would fill ${byTime} device${byTime === 1 ? "" : "s"}, ${held.length} are in use to hold every stage ` +
       `(${bytes(taken)} of ${bytes(offered)} taken)`,
   );
   return texts;

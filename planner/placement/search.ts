@@ -3,7 +3,7 @@ import { aggregatedProblem } from "./aggregated.ts";
 import { type RankedChoice, rankChoices } from "./bounds.ts";
 import { BestCandidate, type Candidate } from "./candidate.ts";
 import { CELL_DEVICES, placeInCells } from "./cells.ts";
-import { improve, placeByRule, type SearchEffort } from "./heuristic.ts";
+import { improve, placeByRule } from "./heuristic.ts";
 import { onlyClass, placeHomogeneous } from "./homogeneous.ts";
 import { unitsOf } from "./layout.ts";
 import type { MilpOptions, MilpSolver } from "./milp.ts";
@@ -66,9 +66,13 @@ class PlacementSearch {
     const [first] = choices;
     if (first === undefined) return this.#result(0);
     const { bound } = first;
-    await this.#placeDedicated(bound);
+    const isCell = this.#deviceCount <= CELL_DEVICES;
+    this.#kept.offer(placeHomogeneous(this.#model, bound), "exact-homogeneous");
+    const quick = isCell ? this.#placeQuickly(choices) : [];
     if (this.#isDone(bound)) return this.#result(bound);
-    if (this.#deviceCount <= CELL_DEVICES) this.#placeByRule(choices);
+    await this.#placeByClass(bound);
+    if (this.#isDone(bound)) return this.#result(bound);
+    if (isCell) this.#placeThoroughly(quick, bound);
     else await this.#placeCells(choices);
     return this.#result(await this.#placePerDevice(choices));
   }
@@ -87,12 +91,8 @@ class PlacementSearch {
     return this.#kept.best === null || this.#kept.gapTo(bound) > Math.max(this.#model.relativeGap, 1e-9);
   }
 
-  async #placeDedicated(bound: number): Promise<void> {
-    if (onlyClass(this.#model) !== null) {
-      this.#kept.offer(placeHomogeneous(this.#model, bound), "exact-homogeneous");
-      return;
-    }
-    if (this.#solver === null) return;
+  async #placeByClass(bound: number): Promise<void> {
+    if (onlyClass(this.#model) !== null || this.#solver === null) return;
     // The scale of rates: for energy the rate itself.
     const scale = this.#model.objective === "energy" ? this.#model.rate : bound;
     const { problem, read } = aggregatedProblem(this.#model, scale);
@@ -100,34 +100,34 @@ class PlacementSearch {
     if (solution?.values) this.#kept.offer(read(solution.values), "milp-aggregated");
   }
 
-  /** All choices quickly, then the best of them thoroughly, then what stands by ruin and refill. */
-  #placeByRule(choices: readonly RankedChoice[]): void {
-    const model = this.#model;
-    const quick = choices.flatMap((choice) => {
+  /** All choices by rule; the ones that look best come first. */
+  #placeQuickly(choices: readonly RankedChoice[]): RankedChoice[] {
+    const tried = choices.flatMap((choice) => {
       if (!this.#isPromising(choice)) return [];
-      const placed = placeByRule(model, choice.options, { ...QUICK, bound: choice.bound });
+      const placed = placeByRule(this.#model, choice.options, { ...QUICK, bound: choice.bound });
       this.#kept.offer(placed?.layout ?? null, "greedy");
       return [{ choice, worth: placed === null ? 0 : this.#worth(placed.balance) }];
     });
-    quick.sort((a, b) => b.worth - a.worth || (a.choice.options < b.choice.options ? -1 : 1));
-    for (const { choice } of quick.slice(0, MILP_CHOICES)) {
+    // Sorting is stable: of equals the better bound stays in front.
+    return tried.sort((a, b) => b.worth - a.worth).map(({ choice }) => choice);
+  }
+
+  /** The best choices by ruin and refill, then what stands if it came from elsewhere. */
+  #placeThoroughly(choices: readonly RankedChoice[], bound: number): void {
+    const model = this.#model;
+    for (const choice of choices.slice(0, MILP_CHOICES)) {
       if (!this.#isPromising(choice)) continue;
-      const placed = placeByRule(model, choice.options, this.#thorough(choice.bound));
+      const placed = placeByRule(model, choice.options, { ...THOROUGH, bound: choice.bound });
       this.#kept.offer(placed?.layout ?? null, "greedy");
     }
     const { best } = this.#kept;
-    const bound = choices[0]?.bound ?? 0;
     if (best === null || best.algorithm === "greedy" || this.#isDone(bound)) return;
-    this.#kept.offer(improve(model, best.layout, this.#thorough(bound)).layout, "greedy");
+    this.#kept.offer(improve(model, best.layout, { ...THOROUGH, bound }).layout, "greedy");
   }
 
   #worth({ rate, watts }: { readonly rate: number; readonly watts: number }): number {
     if (this.#model.objective === "throughput") return rate;
     return rate >= this.#model.rate * (1 - 1e-7) ? 1 + 1 / watts : rate / this.#model.rate;
-  }
-
-  #thorough(bound: number): SearchEffort {
-    return { ...THOROUGH, bound };
   }
 
   async #placeCells(choices: readonly RankedChoice[]): Promise<void> {
