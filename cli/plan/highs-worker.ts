@@ -6,6 +6,7 @@ import type { SolveMessage, SolverReply } from "./highs-protocol.ts";
 
 /** An uncaught error of the package prints 168 KB of its source; this is what a reader needs of it. */
 const LONGEST_MESSAGE = 300;
+const PROGRESS_PERIOD_MS = 200;
 
 // The types describe the package's CommonJS file, where the loader is a property; an import gets the loader itself.
 const loadHighs = highsLoader as unknown as (typeof highsLoader)["default"];
@@ -71,8 +72,12 @@ function run(
   });
   if (options.start !== null) model.setSolution({ colValue: Float64Array.from(options.start) });
   const { callbackType, modelStatus } = highs.constants;
+  let reportedMs = startedMs;
   const callbacks: HighsCallbackMap = {
-    [callbackType.mipLogging]: ({ data }) => {
+    // The logging callback stays silent without output; this one is asked several times a second, and never interrupts.
+    [callbackType.mipInterrupt]: ({ data }) => {
+      if (performance.now() - reportedMs < PROGRESS_PERIOD_MS) return;
+      reportedMs = performance.now();
       reply({
         type: "progress",
         elapsedMs: performance.now() - startedMs,
