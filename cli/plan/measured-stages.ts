@@ -271,7 +271,7 @@ function summary(batches: ClassProfile["batches"]): string {
   const last = batches.at(-1);
   if (first === undefined || last === undefined) return "not measured";
   const mean = (samples: readonly number[]) => samples.reduce((sum, ms) => sum + ms, 0) / samples.length;
-  return `${mean(first.serviceMs).toFixed(2)} ms a batch of ${first.batchSize}, ${mean(last.serviceMs).toFixed(2)} ms of ${last.batchSize}`;
+  return `${mean(first.serviceMs).toFixed(2)} ms a batch of ${first.batchSize}, ${mean(last.serviceMs).toFixed(2)} ms of ${last.batchSize}, ${Math.round(last.peakBytes / 2 ** 20)} MiB`;
 }
 
 function goldenRows({ maxBatchSize }: ModelProfile): number {

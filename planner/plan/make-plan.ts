@@ -16,6 +16,7 @@ import { simulate } from "../simulate/simulate.ts";
 import type { SimulationResult } from "../simulate/simulation.ts";
 import { type Capacity, type CapacityOptions, capacity, holds } from "./capacity.ts";
 import { type GearPoint, gearTable } from "./gears.ts";
+import { measureChosen, type StageMeasurer } from "./measure-ways.ts";
 import { tuneQueueDelays } from "./queue-delays.ts";
 import { cutModels, type StagedModel, usefulBatchSizes, wholeModel } from "./stage-options.ts";
 import { loadedReach, type PlanWorkload, simulatedAt } from "./workload.ts";
@@ -43,13 +44,9 @@ export interface PlanRequest {
 }
 
 /** What a plan needs done outside: all that runs a model or takes long. */
-export interface PlanTools {
+export interface PlanTools extends StageMeasurer {
   /** null: only the exact and rule-based searches. */
   readonly solver: MilpSolver | null;
-  /** Writes and measures the stages of an estimated way to cut a model; a text says why it cannot be served. */
-  measure(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string>;
-  /** What is being done, for the user. */
-  progress(text: string): void;
 }
 
 export interface MadePlan {
@@ -91,7 +88,7 @@ export async function makePlan(request: PlanRequest, tools: PlanTools): Promise<
     if (outcome.kind === "infeasible") throw impossible(outcome.reasons, warnings);
     const staged = outcome.choice.map((option, k) => wayOf(k, option));
     const isLastRound = round === MOST_ROUNDS;
-    if (await measureChosen(request, ways, staged, tools, warnings)) {
+    if (await measureChosen(request.profiles, ways, staged, tools, warnings)) {
       if (isLastRound) throw impossible(["the stages that were chosen keep being slower than they were estimated"], []);
       continue;
     }
@@ -185,32 +182,6 @@ function problemOf(
       return way;
     },
   };
-}
-
-/** Measures the chosen stages that are estimates; true: there were some, and `ways` has changed. */
-async function measureChosen(
-  { profiles }: PlanRequest,
-  ways: StagedModel[][],
-  staged: readonly StagedModel[],
-  tools: PlanTools,
-  warnings: string[],
-): Promise<boolean> {
-  let hasChanged = false;
-  for (const [k, way] of staged.entries()) {
-    const profile = profiles[k];
-    const own = ways[k];
-    if (way.isMeasured || profile === undefined || own === undefined) continue;
-    tools.progress(`measuring ${profile.name} in ${way.stages.length} stages`);
-    const measured = await tools.measure(profile, way);
-    hasChanged = true;
-    if (typeof measured === "string") {
-      own.splice(own.indexOf(way), 1);
-      warnings.push(`model '${profile.name}' in ${way.stages.length} stages is given up: ${measured}`);
-    } else {
-      own[own.indexOf(way)] = measured;
-    }
-  }
-  return hasChanged;
 }
 
 /** Batches that the simulator saw decide what a row costs; true: they differ from what was assumed. */

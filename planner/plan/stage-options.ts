@@ -25,6 +25,11 @@ const WEIGHT_COPIES = 1.65;
 const BOUNDARY_MS = 0.1;
 /** Runs in service take longer than runs back to back, where only the latter were measured (planner.md 4). */
 const IN_SERVICE = 1.2;
+/**
+ * Shares of the memory that models may take on a device within which cuts are looked for: a stage that fills a device leaves
+ * no room for a small model beside it, one that is cut for time alone may hold most of the weights.
+ */
+const MEMORY_SHARES = [1, 0.95, 0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5];
 /** More stages than these have never paid on one machine, and planning time grows with them. */
 const MOST_STAGES = 8;
 
@@ -57,18 +62,23 @@ export function cutModels(
     const nodeMs = graph.nodeMs[deviceClass.name];
     if (nodeMs === undefined) continue;
     for (let stages = 2; stages <= Math.min(MOST_STAGES, deviceCount); stages++) {
-      const cut = partition({
-        nodeMs,
-        weightBytes: graph.nodeWeightBytes,
-        candidates: graph.cuts,
-        linkBytesPerMs: links.sameNode.bytesPerMs,
-        boundaryMs: BOUNDARY_MS + links.sameNode.latencyMs,
-        stages,
-        memoryLimitBytes: Math.max(0, (deviceClass.memoryBytes * memoryShare - PROCESS_BYTES) / WEIGHT_COPIES),
-      });
-      if (!cut.feasible || found.has(cut.cuts.join())) continue;
-      const staged = cut.stages.map((_, i) => estimatedStage(profile, graph, classes, cut, i));
-      found.set(cut.cuts.join(), { cuts: cut.cuts, stages: staged, isMeasured: false });
+      for (const share of MEMORY_SHARES) {
+        const stageBytes = deviceClass.memoryBytes * memoryShare * share;
+        const cut = partition({
+          nodeMs,
+          weightBytes: graph.nodeWeightBytes,
+          candidates: graph.cuts,
+          linkBytesPerMs: links.sameNode.bytesPerMs,
+          boundaryMs: BOUNDARY_MS + links.sameNode.latencyMs,
+          stages,
+          memoryLimitBytes: Math.max(0, (stageBytes - PROCESS_BYTES) / WEIGHT_COPIES),
+        });
+        // With less memory it is as impossible.
+        if (!cut.feasible) break;
+        if (found.has(cut.cuts.join())) continue;
+        const staged = cut.stages.map((_, i) => estimatedStage(profile, graph, classes, cut, i));
+        found.set(cut.cuts.join(), { cuts: cut.cuts, stages: staged, isMeasured: false });
+      }
     }
   }
   return [...found.values()];
