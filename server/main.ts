@@ -13,6 +13,7 @@ import { metricsRoute, processUsage } from "./metrics.ts";
 import { operatingPointRoute } from "./operating-point.ts";
 import type { Restrictions } from "./options/restriction.ts";
 import type { HttpOptions, MetricsOptions, ServeOptions } from "./options/serve-options.ts";
+import { openPlan } from "./plan/open-plan.ts";
 import { ServedPlan } from "./plan/served-plan.ts";
 import type { ServerHealth } from "./served-repository.ts";
 
@@ -110,7 +111,6 @@ export async function startServer(options: ServeOptions, output: Output): Promis
 async function openServedPlan(options: ServeOptions, log: ServerLog): Promise<ServedPlan | undefined> {
   if (options.plan === undefined) return undefined;
   const { file, fallback } = options.plan;
-  const { openPlan } = await import("./plan/open-plan.ts");
   try {
     return await ServedPlan.start({ file, fallback, open: () => openPlan(file, options.repositories), log });
   } catch (error) {

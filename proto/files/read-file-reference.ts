@@ -3,6 +3,8 @@ import type { JsonField } from "./json-field.ts";
 import type { FileReference } from "./plan-file.ts";
 
 const HASH = /^sha256:[0-9a-f]{64}$/;
+/** Of a model the hash also says what it is of: the files of its version, or what another server tells of it. */
+const MODEL_HASH = /^sha256:((files|metadata):)?[0-9a-f]{64}$/;
 /** Absolute, of a drive, or with a byte that ends C strings. */
 const ELSEWHERE = /^[/\\]|^[A-Za-z]:|\0/;
 
@@ -19,5 +21,11 @@ export function readFileReference(field: JsonField): FileReference {
 export function readHash(field: JsonField): string {
   const value = field.string();
   if (!HASH.test(value)) throw field.error("must be a hash: sha256: and 64 hexadecimal digits");
+  return value;
+}
+
+export function readModelHash(field: JsonField): string {
+  const value = field.string();
+  if (!MODEL_HASH.test(value)) throw field.error("must be a model's hash: sha256:files: and 64 hexadecimal digits");
   return value;
 }

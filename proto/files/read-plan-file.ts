@@ -16,7 +16,7 @@ import {
   type PlanProvenance,
   type Prediction,
 } from "./plan-file.ts";
-import { readFileReference, readHash } from "./read-file-reference.ts";
+import { readFileReference, readHash, readModelHash } from "./read-file-reference.ts";
 import { readPlannedStage } from "./read-planned-stage.ts";
 import { readArrivals, readObjective, readPaths } from "./workload-file.ts";
 
@@ -147,7 +147,7 @@ function readModel(field: JsonField): PlannedModel {
     name: field.get("name").string(),
     version: field.get("version").string(),
     level: field.get("level").integer(0),
-    modelHash: readHash(field.get("modelHash")),
+    modelHash: readModelHash(field.get("modelHash")),
     reach: field.get("reach").number(0),
     stages,
     batch: {

@@ -1,8 +1,8 @@
 /** A small plan: `small` whole on two cores, `giant` in two stages on one core each. */
 import type { PlanFile } from "../../proto/files/plan-file.ts";
 
-export const GIANT_HASH = `sha256:${"a".repeat(64)}`;
-export const SMALL_HASH = `sha256:${"b".repeat(64)}`;
+export const GIANT_HASH = `sha256:files:${"a".repeat(64)}`;
+export const SMALL_HASH = `sha256:files:${"b".repeat(64)}`;
 export const STAGE_HASHES = [`sha256:${"c".repeat(64)}`, `sha256:${"d".repeat(64)}`] as const;
 export const GOLDEN_HASH = `sha256:${"e".repeat(64)}`;
 export const PROFILE_HASH = `sha256:${"f".repeat(64)}`;

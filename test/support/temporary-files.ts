@@ -2,11 +2,28 @@
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { TestContext } from "node:test";
+
+/** A test, or a `SharedCleanup`. */
+export interface Cleanup {
+  after(work: () => Promise<unknown>): void;
+}
+
+/** For what the tests of a `describe` share: made in its `before`, run in its `after`, the last first. */
+export class SharedCleanup implements Cleanup {
+  readonly #work: (() => Promise<unknown>)[] = [];
+
+  after(work: () => Promise<unknown>): void {
+    this.#work.push(work);
+  }
+
+  async run(): Promise<void> {
+    for (const work of this.#work.splice(0).reverse()) await work();
+  }
+}
 
 /** Writes files (path below the folder -> content) into a fresh folder, removed after the test; a trailing `/` makes a folder. */
 export async function temporaryFiles(
-  context: Pick<TestContext, "after">,
+  context: Cleanup,
   files: Readonly<Record<string, string | Uint8Array>>,
 ): Promise<string> {
   const root = await mkdtemp(join(tmpdir(), "hybridserve-"));

@@ -65,7 +65,7 @@ describe("a plan and the place where it is served", () => {
       "another model",
       samplePlan(),
       facts({ modelHashes: new Map([["small/1", SMALL_HASH]]).set("giant/1", OTHER_HASH) }),
-      /^PLAN_STALE_MODEL: model 'giant' version 1: the plan expects sha256:aaaaaaaaaaaa\.\.\., its files are sha256:000000000000\.\.\.; profile it again \(hybridserve profile --model giant\)/,
+      /^PLAN_STALE_MODEL: model 'giant' version 1: the plan expects sha256:files:aaaaaaaaaaaa\.\.\., its files are sha256:000000000000\.\.\.; profile it again \(hybridserve profile --model giant\)/,
     ],
     [
       "another model, by the hash of its version's files",
