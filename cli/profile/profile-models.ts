@@ -141,12 +141,7 @@ async function measureGraph(
   limitMs: number,
 ): Promise<GraphProfile | null> {
   const { name, maxBatchSize } = model.signature;
-  const threadsByClass = new Map(
-    task.inventory.classes.map((each) => {
-      const device = task.inventory.devices.find((one) => one.class === each.name);
-      return [each.name, device === undefined ? 1 : threadsOf(device)];
-    }),
-  );
+  const threadsByClass = nodeClasses(task);
   try {
     const graph = await profileGraph({
       modelPath: model.modelPath,
@@ -157,11 +152,25 @@ async function measureGraph(
       signal: AbortSignal.timeout(Math.max(1, Math.ceil(limitMs))),
     });
     task.note(`${name}: ${graph.nodeWeightBytes.length} nodes, ${graph.cuts.length} places to cut`);
-    return graph;
+    const before = previousModel(task, model)?.graph;
+    return before?.graphHash === graph.graphHash ? { ...graph, nodeMs: { ...before.nodeMs, ...graph.nodeMs } } : graph;
   } catch (error) {
     const { code, message } = InferenceError.from(error);
     const why = code === "CANCELLED" ? "time limit; raise --time-limit, or leave it out with --no-graph" : message;
     task.note(`${name}: no graph, it will not be cut into stages: ${why}`);
     return null;
   }
+}
+
+/**
+ * Threads of a run by class, of the classes that node times can stand for: cores that are here. Times of another machine or
+ * of a card would be shared out otherwise.
+ */
+function nodeClasses({ inventory }: ProfileTask): Map<string, number> {
+  return new Map(
+    inventory.classes.flatMap(({ name, kind }) => {
+      const [device] = devicesHere(inventory, name);
+      return kind === "cpu" && device !== undefined ? [[name, threadsOf(device)] as const] : [];
+    }),
+  );
 }
