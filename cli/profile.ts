@@ -57,7 +57,7 @@ async function profile(argv: readonly string[], io: CommandIo): Promise<number> 
 
 async function run(options: ProfileOptions, io: CommandIo): Promise<number> {
   const note = (text: string) => io.stderr(`${text}\n`);
-  const models = await readModels(options);
+  const models = await readModels(options, note);
   const inventory = await readInventory(options, note);
   const previous = await readPrevious(options, note);
   const runtime = await profiledRuntime();
@@ -112,18 +112,33 @@ async function run(options: ProfileOptions, io: CommandIo): Promise<number> {
   return hasRun ? EXIT_OK : EXIT_FAILED;
 }
 
-/** A cascade stands for its levels. */
-async function readModels({ repositories, models }: ProfileOptions): Promise<MeasuredModel[]> {
-  const names = new Set<string>();
+/** A cascade stands for its levels, as far as they run here: one on another server is that server's to measure. */
+async function readModels(
+  { repositories, models }: ProfileOptions,
+  note: (text: string) => void,
+): Promise<MeasuredModel[]> {
+  const levels = new Set<string>();
+  const named = new Set<string>();
   for (const name of models) {
     const cascade = await locateCascade(repositories, name).catch((error: unknown) => {
       if (error instanceof InferenceError && error.code === "NOT_FOUND") return undefined;
       throw error;
     });
-    for (const level of cascade?.file?.levels.map(({ model }) => model) ?? [name]) names.add(level);
+    if (cascade?.file === undefined) named.add(name);
+    for (const { model } of cascade?.file?.levels ?? []) levels.add(model);
   }
   const found: MeasuredModel[] = [];
-  for (const name of names) found.push(await readMeasuredModel(repositories, name));
+  for (const name of new Set([...levels, ...named])) {
+    try {
+      found.push(await readMeasuredModel(repositories, name));
+    } catch (error) {
+      const { code, message } = InferenceError.from(error);
+      if (code !== "UNIMPLEMENTED" || named.has(name)) throw error;
+      note(`note: left out: ${message}`);
+    }
+  }
+  if (found.length === 0)
+    throw new InferenceError("FAILED_PRECONDITION", "no model is left that could be profiled here");
   return found;
 }
 

@@ -21,7 +21,8 @@ async function run(...argv: string[]) {
 test("--help lists the commands with an example; without arguments it is a mistake", async () => {
   const help = await run("--help");
   assert.equal(help.code, 0);
-  for (const name of ["serve", "validate", "profile", "doctor"]) assert.match(help.stdout, new RegExp(`^  ${name} `, "m"));
+  for (const name of ["serve", "validate", "profile", "doctor"])
+    assert.match(help.stdout, new RegExp(`^  ${name} `, "m"));
   assert.match(help.stdout, /Example:\n {2}hybridserve serve/);
   assert.deepEqual(await run("help"), help);
   assert.deepEqual(await run(), { code: 2, stdout: "", stderr: help.stdout });

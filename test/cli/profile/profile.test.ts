@@ -109,6 +109,41 @@ describe("hybridserve profile", () => {
     assert.ok(models.some(({ classes }) => classes[0]?.stopped.startsWith("time limit")));
   });
 
+  it("leaves out levels that other servers run, and refuses them where they are named", async (context) => {
+    const config = (backend: string) =>
+      `backend: "${backend}"\ninput [ { name: "x" data_type: TYPE_FP32 dims: [ 1 ] } ]\n` +
+      'output [ { name: "y" data_type: TYPE_FP32 dims: [ 1 ] } ]\n';
+    const levels = ["here", "there"].map((model) => ({
+      model,
+      version: "1",
+      confidence: { function: "max_prob", kind: "logits", params: {}, outputs: { scores: "y" } },
+    }));
+    const points = [{ name: "p", gates: [{ accept: 0.5 }], certificate: null }];
+    const cascade = { formatVersion: 1, levels, operatingPoints: points, default: "p" };
+    const folder = await temporaryFiles(context, {
+      "models/both/config.pbtxt": config("cascade"),
+      "models/both/1/cascade.json": JSON.stringify(cascade),
+      "models/here/config.pbtxt": config("identity"),
+      "models/here/1/": "",
+      "models/there/config.pbtxt": config("kserve"),
+      "models/there/1/": "",
+    });
+    const of = (model: string) =>
+      profile(
+        ...["--model-repository", join(folder, "models"), "--model", model, "--cache", ""],
+        ...["--output", join(folder, "p.json")],
+      );
+    const all = await of("both");
+    assert.equal(all.code, 1);
+    assert.match(all.stderr, /note: left out: model 'here' has the backend 'identity'/);
+    assert.match(
+      all.stderr,
+      /note: left out: model 'there' has the backend 'kserve': only models that onnxruntime runs/,
+    );
+    assert.match(all.stderr, /error: no model is left that could be profiled here\n$/);
+    assert.match((await of("there")).stderr, /^error: model 'there' has the backend 'kserve'/m);
+  });
+
   it("fails where no model ran, with the reason", async (context) => {
     const folder = await temporaryFiles(context, {
       "devices.json": devices([core("far")], [{ id: "a", class: "far", node: "elsewhere" }]),
