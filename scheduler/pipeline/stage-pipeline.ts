@@ -7,7 +7,7 @@ import { type InferenceRequest, NO_PARAMETERS, type RequestedOutput } from "../.
 import { concatTensors, splitTensor, type Tensor } from "../../proto/tensor.ts";
 import type { Cancellation } from "../cancellation.ts";
 import type { Clock } from "../clock.ts";
-import type { ExecutedBatch, ExecutionTiming, ModelInstance } from "../instance.ts";
+import type { ExecutedBatch, ExecutionTiming, ModelInstance, Outage } from "../instance.ts";
 import type { ModelSignature } from "../signature.ts";
 import { type StageCounters, StagePool } from "./stage-pool.ts";
 
@@ -41,8 +41,19 @@ export class StagePipeline {
     }));
     this.#openHeads = first.instances.length;
     const reports = () => this.#stages.flatMap(({ pool }) => pool.reports);
+    const outage = (head: number) =>
+      headOutage(
+        this.#stages.map(({ pool }) => pool),
+        first.instances.length - head,
+      );
     this.heads = first.instances.map(({ name }, i) => ({
       name,
+      get outage() {
+        return outage(i);
+      },
+      onOutageChange: (callback) => {
+        for (const { pool } of this.#stages) pool.onOutageChange(callback);
+      },
       get reports() {
         return i === 0 ? reports() : [];
       },
@@ -143,6 +154,17 @@ export class StagePipeline {
     this.#closed ??= Promise.all(this.#stages.map(({ pool }) => pool.close())).then(() => undefined);
     return this.#closed;
   }
+}
+
+/**
+ * Why a head takes no batches: some stage has no copy that runs, or so many copies of the first stage are out that the
+ * heads before this one are enough. Batches then wait in the model's queue, where they grow, or are refused there.
+ * @param headsFromHere how many heads there are from this one on
+ */
+function headOutage(stages: readonly StagePool[], headsFromHere: number): Outage | undefined {
+  const blocked = stages.flatMap(({ outage }) => outage ?? []);
+  const worst = blocked.find(({ isDown }) => isDown) ?? blocked[0];
+  return worst ?? stages[0]?.outages[headsFromHere - 1];
 }
 
 /** The batch's inputs in one piece each; no copy for a single request. */

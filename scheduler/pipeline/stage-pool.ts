@@ -2,7 +2,7 @@
 import type { InferenceRequest } from "../../proto/inference.ts";
 import type { Cancellation } from "../cancellation.ts";
 import type { Clock } from "../clock.ts";
-import type { ExecutedBatch, InstanceReport, ModelInstance } from "../instance.ts";
+import type { ExecutedBatch, InstanceReport, ModelInstance, Outage } from "../instance.ts";
 import { InstancePool, type PooledInstance } from "../instance-pool.ts";
 import { Semaphore } from "../semaphore.ts";
 
@@ -16,10 +16,9 @@ export interface StageCounters {
 
 export class StagePool {
   readonly #pool: InstancePool;
-  readonly #free: Semaphore;
   readonly #room: Semaphore;
   readonly #clock: Clock;
-  /** Batches that wait for a copy that is being replaced, oldest first. */
+  /** Batches that wait for a copy, oldest first. */
   readonly #waiting: { resolve: (slot: PooledInstance) => void; reject: (reason: Error) => void }[] = [];
   #executionCount = 0;
   #busyMs = 0;
@@ -27,7 +26,6 @@ export class StagePool {
   /** Each copy runs one batch, and one more may wait for it: more would only wait longer. */
   constructor(instances: readonly ModelInstance[], clock: Clock) {
     this.#pool = new InstancePool(instances);
-    this.#free = new Semaphore(instances.length);
     this.#room = new Semaphore(2 * instances.length);
     this.#clock = clock;
     this.#pool.onOutageChange(() => this.#serveWaiting());
@@ -41,6 +39,23 @@ export class StagePool {
     return { executionCount: this.#executionCount, busyMs: this.#busyMs };
   }
 
+  /** Outages of single copies. */
+  get outages(): readonly Outage[] {
+    return this.#pool.all.flatMap(({ instance }) => instance.outage ?? []);
+  }
+
+  /** Why no batch runs here for now; undefined where at least one copy does. */
+  get outage(): Outage | undefined {
+    const outages = this.outages;
+    if (outages.length < this.#pool.all.length) return undefined;
+    return outages.find(({ isDown }) => !isDown) ?? outages[0];
+  }
+
+  /** Calls back whenever a copy is lost, given up or back. */
+  onOutageChange(callback: () => void): void {
+    this.#pool.onOutageChange(callback);
+  }
+
   /** Resolves when the batch may come here: until then it keeps the copy of the stage before. */
   enter(): Promise<void> {
     return this.#room.acquire();
@@ -51,17 +66,19 @@ export class StagePool {
     this.#room.release();
   }
 
-  /** Runs a batch that has entered on the next free copy, which stays taken until `giveBack`. */
+  /**
+   * Runs a batch that has entered on the next free copy, which stays taken until `giveBack`. A batch waits for a copy that
+   * is started again; it fails where all of them ended too often.
+   */
   async run(
     request: InferenceRequest,
     cancellation: Cancellation | undefined,
   ): Promise<{ readonly batch: ExecutedBatch; readonly giveBack: () => void }> {
-    await this.#free.acquire();
     const slot = await this.#take();
     const startedMs = this.#clock.now();
     const giveBack = () => {
       this.#pool.giveBack(slot);
-      this.#free.release();
+      this.#serveWaiting();
     };
     try {
       if (cancellation?.reason !== undefined) throw cancellation.reason;
@@ -80,30 +97,21 @@ export class StagePool {
     }
   }
 
-  /** The semaphore counts the free copies, so that there is one, though it may be out; the semaphore is released on failure. */
-  async #take(): Promise<PooledInstance> {
-    const slot = this.#pool.take();
-    if (slot !== undefined) return slot;
-    try {
-      return await new Promise<PooledInstance>((resolve, reject) => {
-        this.#waiting.push({ resolve, reject });
-        this.#serveWaiting();
-      });
-    } catch (error) {
-      this.#free.release();
-      throw error;
-    }
+  #take(): Promise<PooledInstance> {
+    return new Promise<PooledInstance>((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+      this.#serveWaiting();
+    });
   }
 
   #serveWaiting(): void {
-    const reason = this.#pool.downReason;
-    while (this.#waiting.length > 0) {
+    for (let next = this.#waiting[0]; next !== undefined; next = this.#waiting[0]) {
       const slot = this.#pool.take();
-      if (slot === undefined && reason === undefined) return;
-      const next = this.#waiting.shift();
-      if (slot === undefined)
-        next?.reject(reason as Error); // checked above
-      else next?.resolve(slot);
+      const reason = this.#pool.downReason;
+      if (slot !== undefined) next.resolve(slot);
+      else if (reason !== undefined) next.reject(reason);
+      else return;
+      this.#waiting.shift();
     }
   }
 
