@@ -62,7 +62,7 @@ async function run(options: ProfileOptions, io: CommandIo): Promise<number> {
   const previous = await readPrevious(options, note);
   const runtime = await profiledRuntime();
   warnIfBusy(note);
-  const meters = await openMeters();
+  const meters = await openMeters(options.meters);
   let file: ProfileFile;
   try {
     const profiles = await profileModels({

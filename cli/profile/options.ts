@@ -2,6 +2,7 @@
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import type { MeterOptions } from "../../model-repo/meters/open-meters.ts";
 import { InferenceError } from "../../proto/errors.ts";
 
 export const PROFILE_HELP = `Usage: hybridserve profile --model-repository DIR --model NAME --output profile.json [flags]
@@ -23,6 +24,8 @@ Flags:
   --shape NAME:A,B        sizes of an input's free dimensions, the batch left out; may be repeated
   --no-graph              leave the graph out: the model will not be cut into stages
   --cache DIR             where measurements are kept (default ~/.cache/hybridserve/profile); "" for nowhere
+  --sysfs-root DIR        the system's tree with the energy meters, where it is not /sys
+  --nvml-library FILE     NVIDIA's libnvidia-ml, where the loader does not find it
   --json                  print the profile as JSON
   --help                  print this
 
@@ -46,6 +49,8 @@ const OPTIONS = {
   shape: { type: "string", multiple: true },
   "no-graph": { type: "boolean", default: false },
   cache: { type: "string" },
+  "sysfs-root": { type: "string" },
+  "nvml-library": { type: "string" },
   json: { type: "boolean", default: false },
   help: { type: "boolean", short: "h", default: false },
 } as const;
@@ -67,6 +72,7 @@ export interface ProfileOptions {
   readonly hasGraph: boolean;
   /** "": no cache. */
   readonly cacheDirectory: string;
+  readonly meters: MeterOptions;
   readonly json: boolean;
 }
 
@@ -95,6 +101,10 @@ export function parseProfileOptions(argv: readonly string[]): ProfileOptions | "
     shapes: new Map((values.shape ?? []).map(shape)),
     hasGraph: !values["no-graph"],
     cacheDirectory: values.cache ?? join(homedir(), ".cache", "hybridserve", "profile"),
+    meters: {
+      ...(values["sysfs-root"] === undefined ? {} : { sysfsRoot: values["sysfs-root"] }),
+      ...(values["nvml-library"] === undefined ? {} : { nvmlLibrary: values["nvml-library"] }),
+    },
     json: values.json,
   };
 }

@@ -21,6 +21,7 @@ describe("flags of profile", () => {
       data: undefined,
       shapes: new Map(),
       hasGraph: true,
+      meters: {},
       json: false,
     });
   });
@@ -30,6 +31,7 @@ describe("flags of profile", () => {
       ...NEEDED,
       ...["--model", "n", "--model", "m", "--model-store", "more", "--devices", "d.json", "--batch-sizes", "8, 1,8"],
       ...["--samples", "5", "--time-limit", "30", "--shape", "a:b:1,2", "--shape", "c:7", "--no-graph", "--cache", ""],
+      ...["--sysfs-root", "/host/sys", "--nvml-library", "/n.so"],
     ]);
     assert.ok(options !== "help");
     assert.deepEqual(options.repositories, ["models", "more"]);
@@ -43,6 +45,7 @@ describe("flags of profile", () => {
         ["c", [7]],
       ],
     );
+    assert.deepEqual(options.meters, { sysfsRoot: "/host/sys", nvmlLibrary: "/n.so" });
     assert.deepEqual([options.hasGraph, options.cacheDirectory, options.devices], [false, "", "d.json"]);
   });
 

@@ -1,5 +1,6 @@
 /** The command as users run it, on the demo's models. Starts processes with models in them, which takes seconds. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -89,6 +90,34 @@ describe("hybridserve profile", () => {
     const second = readProfileFile(again.stdout, "stdout");
     assert.deepEqual(second.models, [...others, { ...model, classes: [here, tiny, elsewhere], graph: null }]);
     assert.deepEqual(readProfileFile(await readFile(output, "utf8"), output), second);
+  });
+
+  it("measures energy where there is a meter, and says which", async (context) => {
+    const zone = "sys/class/powercap/intel-rapl:0";
+    const folder = await temporaryFiles(context, {
+      "devices.json": devices([core("core")], [{ id: "a", class: "core" }]),
+      [`${zone}/name`]: "package-0\n",
+      [`${zone}/max_energy_range_uj`]: "262143328850\n",
+      [`${zone}/energy_uj`]: "0\n",
+    });
+    // A package whose power grows all the time: later windows take more than the idle one before them.
+    const startedMs = performance.now();
+    const counter = setInterval(() => {
+      const seconds = (performance.now() - startedMs) / 1000;
+      writeFileSync(join(folder, zone, "energy_uj"), String(Math.round(1e6 * 10 * seconds ** 2)));
+    }, 10);
+    context.after(() => clearInterval(counter));
+    const output = join(folder, "profile.json");
+    const { code, stderr } = await profile(
+      ...["--model-repository", MODELS, "--model", "fashion-xs", "--output", output, "--samples", "5", "--cache", ""],
+      ...["--devices", join(folder, "devices.json"), "--no-graph", "--batch-sizes", "2"],
+      ...["--sysfs-root", join(folder, "sys"), "--nvml-library", join(folder, "none")],
+    );
+    assert.equal(code, 0, stderr);
+    const [model] = readProfileFile(await readFile(output, "utf8"), output).models;
+    const energy = model?.classes[0]?.batches[0]?.energy;
+    assert.equal(energy?.source, "rapl:package-0");
+    assert.ok(energy.joules > 0);
   });
 
   it("takes the levels of a cascade, within the time limit", async (context) => {
