@@ -11,7 +11,7 @@ import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, parseErrorText, usa
 import { packageVersion } from "./package-version.ts";
 import { buildPlanFile } from "./plan/build-plan.ts";
 import { HighsSolver } from "./plan/highs-solver.ts";
-import { GOLDEN_FOLDER, MeasuredStages, STAGE_FOLDER } from "./plan/measured-stages.ts";
+import { MeasuredStages, STAGE_FOLDER } from "./plan/measured-stages.ts";
 import { PLAN_HELP, PLAN_OPTIONS, type PlanOptions, parsePlanOptions } from "./plan/options.ts";
 import { type PlanInputs, readPlanInputs } from "./plan/plan-inputs.ts";
 import { planReportData } from "./plan/report-data.ts";
@@ -93,11 +93,12 @@ async function run(options: PlanOptions, argv: readonly string[], io: CommandIo)
       ...explainPlacement(made.problem, made.placement),
       oneMoreDevice: await oneMoreDevice(made.problem, made.placement, solver),
     };
+    const cut = made.staged.map((way, k) => stages.cutModel(inputs.profiles[k]?.name ?? "", way));
     const plan = buildPlanFile({
       options,
       inputs,
       made,
-      cut: made.staged.map((way, k) => stages.cutModel(inputs.profiles[k]?.name ?? "", way)),
+      cut,
       explanation,
       command: `hybridserve plan ${argv.join(" ")}`,
       version: packageVersion(),
@@ -113,6 +114,7 @@ async function run(options: PlanOptions, argv: readonly string[], io: CommandIo)
       lastLevelOnly: lastLevel === undefined ? null : lastLevelFigures(lastLevel),
       hybridserveVersion: packageVersion(),
     });
+    await stages.removeOthers(cut);
     await writePlan(directory, inputs, plan, planReport(report));
     await swapIn(directory, options.output);
     if (options.json) {
@@ -135,13 +137,7 @@ async function run(options: PlanOptions, argv: readonly string[], io: CommandIo)
 /** For each stage on each class: samples end earlier. */
 const STAGE_LIMIT_MS = 60_000;
 /** What `plan` writes, and so may replace. */
-const OWN_FILES: ReadonlySet<string> = new Set([
-  "plan.json",
-  "profile.json",
-  "report.html",
-  STAGE_FOLDER,
-  GOLDEN_FOLDER,
-]);
+const OWN_FILES: ReadonlySet<string> = new Set(["plan.json", "profile.json", "report.html", STAGE_FOLDER]);
 
 /**
  * Where the plan is made: a new folder beside the output, so that an older plan stays whole until the new one is. Refuses

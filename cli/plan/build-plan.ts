@@ -11,7 +11,7 @@ import type {
   PlannedStage,
   PlanProvenance,
 } from "../../proto/files/plan-file.ts";
-import { type CutModel, STAGE_FOLDER } from "./measured-stages.ts";
+import type { CutModel } from "./measured-stages.ts";
 import type { PlanOptions } from "./options.ts";
 import type { PlanInputs } from "./plan-inputs.ts";
 
@@ -109,14 +109,15 @@ function plannedModel({ inputs, made, cut }: BuildOptions, k: number): PlannedMo
     reach: loadedReach(inputs.workload)[k] ?? 0,
     stages: level?.stages.map(({ id }) => id) ?? [],
     batch: { max: maxBatchSize, preferred: preferredBatchSizes, maxQueueDelayUs: Math.round(maxQueueDelayMs * 1000) },
-    weights: inStageFolder(files?.written.weights ?? null),
+    weights: inFolder(files, files?.written.weights ?? null),
     numerics: files?.numerics ?? null,
   };
 }
 
 function plannedStage({ inputs, made, cut }: BuildOptions, k: number, stage: Stage, index: number): PlannedStage {
   const profile = inputs.profiles[k];
-  const written = cut[k]?.written.stages[index];
+  const files = cut[k];
+  const written = files?.written.stages[index];
   const result = made.predicted.levels[k];
   const own = made.fleet.replicas.flatMap((replica, i) =>
     replica.level === k && replica.stage === index ? [made.predicted.replicaUtilisation[i] ?? 0] : [],
@@ -125,7 +126,7 @@ function plannedStage({ inputs, made, cut }: BuildOptions, k: number, stage: Sta
     id: stage.id,
     model: profile?.name ?? "",
     index,
-    file: inStageFolder(written?.file ?? null),
+    file: inFolder(files, written?.file ?? null),
     cut: written?.cut ?? null,
     inputs: written?.inputs ?? [],
     outputs: written?.outputs ?? [],
@@ -158,8 +159,8 @@ function placements({ fleet }: MadePlan, inventory: DevicesFile): PlanFile["plac
   });
 }
 
-function inStageFolder(file: FileReference | null): FileReference | null {
-  return file === null ? null : { ...file, path: `${STAGE_FOLDER}/${file.path}` };
+function inFolder(cut: CutModel | undefined, file: FileReference | null): FileReference | null {
+  return cut === undefined || file === null ? null : { ...file, path: `${cut.folder}/${file.path}` };
 }
 
 /** Nothing ran: a batch that is not there has no size. */

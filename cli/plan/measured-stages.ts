@@ -1,5 +1,5 @@
 /** The stages that a plan cuts a model into: written beside the plan, and measured as profiles measure models. */
-import { mkdir, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Log } from "../../model-repo/log.ts";
 import { measureBatches } from "../../model-repo/profile/measure-batches.ts";
@@ -43,13 +43,14 @@ export interface StageMeasuring {
 
 /** What a plan file says of a way to cut that was measured. */
 export interface CutModel {
+  /** Holds the stage files, relative to the plan's directory. */
+  readonly folder: string;
   readonly written: WrittenStages;
   readonly numerics: Numerics;
 }
 
-/** Folders beside plan.json. */
+/** Folder beside plan.json with one folder for each model that is cut. */
 export const STAGE_FOLDER = "stages";
-export const GOLDEN_FOLDER = "golden";
 
 /** Stages round otherwise than the whole model where a cut lies within what the optimiser fuses (planner.md 1.3). */
 const LARGEST_DIFFERENCE = 1e-3;
@@ -65,6 +66,7 @@ const SEED = 1;
 /** Remembers what it measured: the plan file tells of the ways that were chosen. */
 export class MeasuredStages {
   readonly #options: StageMeasuring;
+  readonly #measured = new Map<string, Promise<StagedModel | string>>();
   readonly #cut = new Map<string, CutModel>();
 
   constructor(options: StageMeasuring) {
@@ -77,7 +79,22 @@ export class MeasuredStages {
   }
 
   /** Writes the stage files and measures each on every class that is here; a text says why this way cannot be served. */
-  async measure(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string> {
+  measure(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string> {
+    const key = keyOf(profile.name, way.cuts);
+    const measured = this.#measured.get(key) ?? this.#measureOrRefuse(profile, way);
+    this.#measured.set(key, measured);
+    return measured;
+  }
+
+  /** Removes the files of ways that the plan does not use. */
+  async removeOthers(kept: readonly (CutModel | undefined)[]): Promise<void> {
+    for (const { folder } of this.#cut.values()) {
+      if (kept.some((cut) => cut?.folder === folder)) continue;
+      await rm(join(this.#options.directory, folder), { recursive: true, force: true });
+    }
+  }
+
+  async #measureOrRefuse(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string> {
     try {
       return await this.#measure(profile, way);
     } catch (error) {
@@ -90,13 +107,14 @@ export class MeasuredStages {
     const { repositories, rows, directory } = this.#options;
     const model = await readMeasuredModel(repositories, profile.name);
     const feed = joined(toBatches(model.signature, rows.rowsOf(model.signature), goldenRows(profile), 1)[0] ?? []);
+    const folder = folderOf(profile.name, way.cuts);
     const written = await this.#write(profile, way, model, feed);
     const largest = Math.max(0, ...written.differences.map(({ maxAbs }) => maxAbs));
     if (largest > LARGEST_DIFFERENCE) return `its stages answer up to ${largest} otherwise than the whole model`;
     const stages = await this.#measureStages(profile, way, model, written.stages);
-    const golden = await writeGolden(directory, profile.name, feed, written.expected);
+    const golden = await writeGolden(directory, folder, feed, written.expected);
     const numerics = { maxAbsDifference: largest * ROUNDING_ROOM, golden };
-    this.#cut.set(keyOf(profile.name, way.cuts), { written, numerics });
+    this.#cut.set(keyOf(profile.name, way.cuts), { folder, written, numerics });
     return { cuts: way.cuts, stages, isMeasured: true };
   }
 
@@ -107,14 +125,13 @@ export class MeasuredStages {
     feed: readonly Tensor[],
   ): Promise<WrittenStages> {
     if (graph === null) throw new InferenceError("INTERNAL", `model '${name}' was cut without a graph`);
-    const folder = join(this.#options.directory, STAGE_FOLDER);
     const options = {
       modelPath,
       optimisation: graph.optimisation,
       graphHash: graph.graphHash,
       cuts,
       feed,
-      directory: folder,
+      directory: join(this.#options.directory, folderOf(name, cuts)),
       stageIds: stages.map(({ id }) => id),
       stageLevel: "all",
     } as const;
@@ -145,7 +162,7 @@ export class MeasuredStages {
     for (const [i, stage] of written.entries()) {
       const estimate = way.stages[i];
       if (estimate === undefined) throw new InferenceError("INTERNAL", `stage '${stage.id}' was not asked for`);
-      const classes = await this.#measureStage(model, stage, sizes, batches);
+      const classes = await this.#measureStage(model, folderOf(profile.name, way.cuts), stage, sizes, batches);
       measured.push(withMeasurements(estimate, classes));
     }
     return measured;
@@ -153,6 +170,7 @@ export class MeasuredStages {
 
   async #measureStage(
     model: MeasuredModel,
+    folder: string,
     stage: WrittenStage,
     sizes: readonly number[],
     batches: ReadonlyMap<number, readonly Map<string, Tensor>[]>,
@@ -163,7 +181,7 @@ export class MeasuredStages {
     const file: OpenedFile = {
       label: stage.id,
       model: model.config.name,
-      modelPath: join(directory, STAGE_FOLDER, stage.file?.path ?? ""),
+      modelPath: join(directory, folder, stage.file?.path ?? ""),
       settings: { ...sessionSettings(model.config), graphOptimizationLevel: "all" },
       batches: false,
       inputs: bound(stage.inputs),
@@ -246,12 +264,11 @@ function withMeasurements(estimate: Stage, classes: readonly ClassProfile[]): St
 
 async function writeGolden(
   directory: string,
-  model: string,
+  folder: string,
   feed: readonly Tensor[],
   expected: readonly Tensor[],
 ): Promise<Numerics["golden"]> {
-  await mkdir(join(directory, GOLDEN_FOLDER), { recursive: true });
-  const path = `${GOLDEN_FOLDER}/${model}.npz`;
+  const path = `${folder}/golden.npz`;
   const bytes = writeNpz(
     new Map([
       ...feed.map(({ name, ...array }) => [`input:${name}`, array] as const),
@@ -289,6 +306,11 @@ function joined(requests: readonly InferenceRequest[]): Tensor[] {
 
 function tensorMap(tensors: readonly Tensor[]): Map<string, Tensor> {
   return new Map(tensors.map((tensor) => [tensor.name, tensor]));
+}
+
+/** Different cuts of a model do not share files. */
+function folderOf(model: string, cuts: readonly number[]): string {
+  return `${STAGE_FOLDER}/${model}-${cuts.join("-")}`;
 }
 
 function keyOf(model: string, cuts: readonly number[]): string {
