@@ -22,7 +22,7 @@ export interface EnergyMeter {
   readonly ordinal: number;
   /** The counter may stand still for so long: windows must be many times longer. */
   readonly tickMs: number;
-  /** Joules since the meter was opened. Throws UNAVAILABLE where the counter can no longer be read. */
+  /** Joules since the meter was opened; one that adds up power must be read about every `tickMs`. Throws UNAVAILABLE where the counter can no longer be read. */
   readJoules(): number;
 }
 

@@ -87,7 +87,8 @@ export async function measureBatches(options: MeasureOptions): Promise<MeasuredB
 /** Least time that a size takes, guessed from the size before: the warm-up and the least samples, gaps included. */
 function leastMs(before: BatchProfile | undefined, batchSize: number, instances: number): number {
   if (before === undefined) return 0;
-  const runMs = (Math.max(...before.serviceMs) * batchSize) / before.batchSize;
+  const sorted = [...before.serviceMs].sort((a, b) => a - b);
+  const runMs = ((sorted[sorted.length >> 1] ?? 0) * batchSize) / before.batchSize;
   return runMs * WARM_UP_RUNS + (LEAST_SAMPLES / instances) * (runMs + meanGapMs(runMs));
 }
 

@@ -23,9 +23,9 @@ const TICKS = 20;
 /** Watts over a window in which nobody runs anything. */
 export async function measureIdleWatts(meters: readonly EnergyMeter[], clock: Clock): Promise<number> {
   const startedMs = clock.now();
-  const before = sumJoules(meters);
+  const used = joulesFromNow(meters, clock);
   await new Promise<void>((resolve) => clock.at(startedMs + windowMs(meters), resolve));
-  return (sumJoules(meters) - before) / ((clock.now() - startedMs) / 1000);
+  return used() / ((clock.now() - startedMs) / 1000);
 }
 
 /**
@@ -35,10 +35,10 @@ export async function measureIdleWatts(meters: readonly EnergyMeter[], clock: Cl
 export async function measureEnergy(window: EnergyWindow): Promise<MeasuredEnergy | null> {
   const { meters, idleWatts, instances, batches, clock } = window;
   const startedMs = clock.now();
-  const before = sumJoules(meters);
+  const used = joulesFromNow(meters, clock);
   const untilMs = startedMs + windowMs(meters);
   let runs = 0;
-  await Promise.all(
+  const lanes = await Promise.allSettled(
     instances.map(async (instance, lane) => {
       for (let i = lane; clock.now() < untilMs; i++) {
         await instance.execute(batches[i % batches.length] ?? []);
@@ -46,9 +46,37 @@ export async function measureEnergy(window: EnergyWindow): Promise<MeasuredEnerg
       }
     }),
   );
-  const seconds = (clock.now() - startedMs) / 1000;
-  const joules = (sumJoules(meters) - before - idleWatts * seconds) / runs;
+  const failed = lanes.find((lane) => lane.status === "rejected");
+  if (failed !== undefined) {
+    used();
+    throw failed.reason;
+  }
+  const joules = (used() - (idleWatts * (clock.now() - startedMs)) / 1000) / runs;
   return joules > 0 ? { joules, source: sourceOf(meters) } : null;
+}
+
+/** Starts counting; the returned function tells the joules since and ends it. Meters that add up power are read meanwhile. */
+function joulesFromNow(meters: readonly EnergyMeter[], clock: Clock): () => number {
+  const integrals = meters.filter(({ method }) => method === "power-integral");
+  const tickMs = Math.min(...integrals.map((meter) => meter.tickMs));
+  const before = sumJoules(meters);
+  let cancel = (): void => undefined;
+  let failure: unknown;
+  const tick = (): void => {
+    try {
+      for (const meter of integrals) meter.readJoules();
+    } catch (error) {
+      failure = error;
+      return;
+    }
+    cancel = clock.at(clock.now() + tickMs, tick);
+  };
+  if (integrals.length > 0) tick();
+  return () => {
+    cancel();
+    if (failure !== undefined) throw failure;
+    return sumJoules(meters) - before;
+  };
 }
 
 function windowMs(meters: readonly EnergyMeter[]): number {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import type { EnergyMeter } from "../../../model-repo/meters/energy-meter.ts";
+import { integrator } from "../../../model-repo/meters/nvml.ts";
 import { measureEnergy, measureIdleWatts } from "../../../model-repo/profile/measure-energy.ts";
 import { VirtualClock } from "../../../scheduler/clock.ts";
 import { TimedInstance } from "../../support/timed-instance.ts";
@@ -47,6 +48,51 @@ describe("measureEnergy", () => {
     const { clock, instance, meters } = machine(500);
     await driven(clock, measureEnergy({ meters, idleWatts: 30, instances: [instance], batches: [[]], clock }));
     assert.equal(instance.batches.length, 100);
+  });
+
+  it("reads a meter that adds up power all the time", async () => {
+    const { clock, instance } = machine(1);
+    let isBusy = false;
+    // The instance computes half of the time, which readings at the window's ends would not see.
+    const halfBusy = {
+      name: "half",
+      execute: async () => {
+        isBusy = true;
+        const result = await instance.execute([]);
+        isBusy = false;
+        await new Promise<void>((resolve) => clock.at(clock.now() + 100, resolve));
+        return result;
+      },
+      close: async () => undefined,
+    };
+    const meter: EnergyMeter = {
+      source: "nvml:GPU-0",
+      scope: "gpu",
+      method: "power-integral",
+      ordinal: 0,
+      tickMs: 10,
+      readJoules: integrator(
+        () => (isBusy ? 130 : 30),
+        () => clock.now(),
+      ),
+    };
+    const window = { meters: [meter], idleWatts: 30, instances: [halfBusy], batches: [[]], clock };
+    const energy = await driven(clock, measureEnergy(window));
+    assert.ok(energy !== null && Math.abs(energy.joules - 10) < 1, `${energy?.joules} J`);
+  });
+
+  it("fails with the run that fails, and with the meter", async () => {
+    const { clock, instance, meters } = machine(1);
+    const window = { meters, idleWatts: 30, instances: [instance], batches: [[]], clock };
+    instance.failure = new Error("the model chokes");
+    await assert.rejects(driven(clock, measureEnergy(window)), /the model chokes/);
+    let readings = 0;
+    const readJoules = () => {
+      if (readings++ > 3) throw new Error("the meter is gone");
+      return 0;
+    };
+    const gone = meters.map((meter) => ({ ...meter, method: "power-integral" as const, readJoules }));
+    await assert.rejects(driven(clock, measureIdleWatts(gone, clock)), /the meter is gone/);
   });
 
   it("is not known, rather than zero, where it is lost in the noise", async () => {
