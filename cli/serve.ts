@@ -25,27 +25,47 @@ async function serve(argv: readonly string[], io: CommandIo): Promise<number> {
     return EXIT_OK;
   }
   const signal = new StopSignal(io);
+  const hangups = new Hangups(options.plan !== undefined);
   try {
     const output = options.json ? { stdout: () => undefined } : io;
     const server = await startServer(options, output);
     if (options.json) io.stdout(`${JSON.stringify({ ports: server.ports, models: server.models })}\n`);
-    const onHangup = () => {
-      server.replan().catch((error: unknown) => server.log.error({}, InferenceError.from(error).message));
-    };
-    if (options.plan !== undefined) process.on("SIGHUP", onHangup);
-    try {
-      return await stopped(server, await signal.reason, options, io);
-    } finally {
-      process.off("SIGHUP", onHangup);
-    }
+    hangups.serve(server);
+    return await stopped(server, await signal.reason, options, io);
   } catch (error) {
     const { message } = InferenceError.from(error);
     const isForeseen = error instanceof InferenceError;
     io.stderr(isForeseen || !(error instanceof Error) ? `error: ${message}\n` : `error: ${error.stack ?? message}\n`);
     return EXIT_FAILED;
   } finally {
+    hangups.close();
     signal.close();
   }
+}
+
+/** SIGHUP: the plan is read again. One that comes while the server starts counts when it has started. */
+class Hangups {
+  #server: RunningServer | undefined;
+  #isDue = false;
+
+  /** Without a plan the signal keeps its usual meaning. */
+  constructor(hasPlan: boolean) {
+    if (hasPlan) process.on("SIGHUP", this.#onHangup);
+  }
+
+  serve(server: RunningServer): void {
+    this.#server = server;
+    if (this.#isDue) this.#onHangup();
+  }
+
+  close(): void {
+    process.off("SIGHUP", this.#onHangup);
+  }
+
+  readonly #onHangup = (): void => {
+    this.#isDue = this.#server === undefined;
+    this.#server?.replan().catch(() => undefined); // the plan has logged why
+  };
 }
 
 /** Stops the server and tells how that went as an exit code. */

@@ -9,7 +9,7 @@ import { wantedVersions } from "./lifecycle.ts";
 import { loadModel, modelDependencies } from "./loader.ts";
 import type { ActiveOverride } from "./model-entry.ts";
 import { applyCascadePlacement } from "./plan/apply-placement.ts";
-import { NO_PLACEMENTS, type PlacementSource } from "./plan/placement.ts";
+import { type CascadePlacement, type ModelPlacement, NO_PLACEMENTS } from "./plan/placement.ts";
 import { diskFiles, type Fingerprint, type RepositoryFiles } from "./repository-files.ts";
 import type { RepositoryOptions } from "./repository-types.ts";
 
@@ -39,6 +39,8 @@ export interface ModelSource {
   readonly wanted: readonly number[];
   /** Models it is made of. */
   readonly dependencies: readonly string[];
+  /** By number, what the plan said of the versions when the model was read. */
+  readonly placements: ReadonlyMap<number, ModelPlacement>;
   /** Changes with everything that a version is loaded from. */
   fingerprintOf(version: number): string;
 }
@@ -60,7 +62,14 @@ export async function readModelSource(
     ...(override?.config === undefined ? {} : { override: override.config }),
   });
   const wanted = wantedVersions(resolved.config.version_policy, resolved.versions);
-  const placements = options.placements ?? NO_PLACEMENTS;
+  // Taken once: a plan that is replaced while the model loads must not pass for the one it was loaded by.
+  const plan = options.placements ?? NO_PLACEMENTS;
+  const cascadePlacement = plan.cascadePlacementOf(name);
+  const placements = new Map<number, ModelPlacement>();
+  for (const version of resolved.versions) {
+    const placement = plan.placementOf(name, String(version));
+    if (placement !== undefined) placements.set(version, placement);
+  }
   const dependencies = new Set<string>();
   for (const version of wanted) {
     // A model file that cannot be read fails its own load, which says why.
@@ -70,23 +79,21 @@ export async function readModelSource(
   return {
     name,
     directory,
-    resolved: placed(name, resolved, placements),
+    resolved: placed(resolved, cascadePlacement),
     override,
     wanted,
     dependencies: [...dependencies],
-    fingerprintOf: (version) => {
-      const plan = [
-        placements.placementOf(name, String(version))?.fingerprint ?? null,
-        placements.cascadePlacementOf(name) ?? null,
-      ];
-      return versionFingerprint(fingerprint, override, version, plan);
-    },
+    placements,
+    fingerprintOf: (version) =>
+      versionFingerprint(fingerprint, override, version, [
+        placements.get(version)?.fingerprint ?? null,
+        cascadePlacement ?? null,
+      ]),
   };
 }
 
 /** The configuration with what the plan says of a cascade; of other models the plan speaks version by version. */
-function placed(name: string, resolved: ResolvedConfig, placements: PlacementSource): ResolvedConfig {
-  const placement = placements.cascadePlacementOf(name);
+function placed(resolved: ResolvedConfig, placement: CascadePlacement | undefined): ResolvedConfig {
   if (placement === undefined) return resolved;
   return { ...resolved, config: applyCascadePlacement(resolved.config, placement) };
 }

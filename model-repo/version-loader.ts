@@ -72,7 +72,7 @@ export class VersionLoader {
   #context(source: ModelSource, version: number, told: Told): LoadContext {
     const { clock, log, maxQueuedRequests, backendConfig, allowUncertified, coreCount, find } = this.#options;
     const { resolved } = source;
-    const placement = this.#options.placements?.placementOf(source.name, String(version));
+    const placement = source.placements.get(version);
     return {
       resolved:
         placement === undefined ? resolved : { ...resolved, config: applyPlacement(resolved.config, placement) },

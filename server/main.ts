@@ -2,7 +2,7 @@
 import { ModelRepository } from "../model-repo/repository.ts";
 import type { IndexEntry, StartReport } from "../model-repo/repository-types.ts";
 import { InferenceError } from "../proto/errors.ts";
-import { SystemClock } from "../scheduler/clock.ts";
+import { type Clock, SystemClock } from "../scheduler/clock.ts";
 import { certificateLines, modelTable, portLine, printable, readyLine } from "./banner.ts";
 import { MachineMeter } from "./cpu-usage.ts";
 import { GrpcServer } from "./grpc/grpc-server.ts";
@@ -53,7 +53,8 @@ export class RunningServer {
 
   /**
    * Reads the plan again and loads the models whose placement changed, each new one before its old one goes. Rejects
-   * where the plan does not fit (it stays as it was) or a model cannot be loaded (it stays where it was).
+   * where the plan does not fit or a model cannot be loaded by it: everything is as before then. Without a plan nothing
+   * happens.
    */
   replan(): Promise<void> {
     return this.#state.replan();
@@ -79,19 +80,10 @@ export async function startServer(options: ServeOptions, output: Output): Promis
   const log = openLog(options.log);
   for (const warning of options.warnings) log.warn({}, warning);
   const plan = await openServedPlan(options, log);
-  const { configName, ...rest } = options;
-  const repository = new ModelRepository({
-    ...rest,
-    ...(configName === "" ? {} : { configName }),
-    ...(plan === undefined ? {} : { placements: plan }),
-    clock,
-    log,
-  });
+  const { repository, report } = await startRepository(options, clock, log, plan);
   const state = new ServerState(repository, options, log, plan);
-  let models: readonly IndexEntry[];
+  const models = report.entries;
   try {
-    const report = await repository.start();
-    models = report.entries;
     output.stdout(modelTable(models));
     output.stdout(certificateLines([...repository.loaded()]));
     state.acceptStart(report);
@@ -105,6 +97,30 @@ export async function startServer(options: ServeOptions, output: Output): Promis
   const server = new RunningServer(state, models, options);
   log.info({ seconds, ports: server.ports }, "server started");
   return server;
+}
+
+/** The repository with its models loaded; by the plan unless that fails at a model and there is a fallback. */
+async function startRepository(
+  options: ServeOptions,
+  clock: Clock,
+  log: ServerLog,
+  plan: ServedPlan | undefined,
+): Promise<{ readonly repository: ModelRepository; readonly report: StartReport }> {
+  const { configName, ...rest } = options;
+  const repository = new ModelRepository({
+    ...rest,
+    ...(configName === "" ? {} : { configName }),
+    ...(plan === undefined ? {} : { placements: plan }),
+    clock,
+    log,
+  });
+  const report = await repository.start();
+  if (plan?.leaveOutAfter(report.failures) === true) {
+    await repository.close();
+    return startRepository(options, clock, log, plan);
+  }
+  plan?.attach((names) => repository.reload(names));
+  return { repository, report };
 }
 
 /** Rejects with what keeps the plan from being served, and nothing is open then. */
@@ -182,12 +198,7 @@ class ServerState implements ServerHealth {
 
   /** See `RunningServer.replan`. */
   async replan(): Promise<void> {
-    if (this.#plan === undefined || this.#isStopping) return;
-    const failures = await this.#repository.reload(await this.#plan.reread());
-    const [failure] = failures;
-    if (failure !== undefined) {
-      throw new InferenceError("UNAVAILABLE", `model '${failure.name}' keeps its old placement: ${failure.reason}`);
-    }
+    if (!this.#isStopping) await this.#plan?.replan();
   }
 
   async stop(drainMs: number): Promise<void> {

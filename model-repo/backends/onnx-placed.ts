@@ -13,6 +13,7 @@ import type { ModelPlacement, PlacedCopy, PlacedGolden, PlacedStage, PlacedTenso
 import type { LoadContext } from "./backend.ts";
 import type { BoundTensor } from "./batch-memory.ts";
 import { batchedModel } from "./batched-model.ts";
+import { levelHash } from "./certificate-hash.ts";
 import type { SessionSettings } from "./instance-protocol.ts";
 import { OnnxInstance, type OnnxInstanceOptions, type ProcessPlacement } from "./onnx-instance.ts";
 import { sessionSettings } from "./onnx-settings.ts";
@@ -32,6 +33,7 @@ export async function placedOnnx(
   tensors: ModelTensors,
 ): Promise<Model> {
   const { config } = context.resolved;
+  await checkModelHash(context, placement);
   const { settings, warnings } = sessionSettings(config, context.backendConfig, context.coreCount);
   for (const warning of warnings) context.log.warn({ model: config.name }, warning);
   const copies = placement.stages.flatMap((stage) => stage.copies);
@@ -60,6 +62,17 @@ export async function placedOnnx(
     throw error;
   }
   return batchedModel(context, pipeline.heads);
+}
+
+/** The model's files may have changed since the plan was read, as polling finds out: what serves stays. */
+async function checkModelHash({ resolved, version, versionDirectory }: LoadContext, { modelHash }: ModelPlacement) {
+  if ((await levelHash(versionDirectory)) === modelHash) return;
+  const { name } = resolved.config;
+  throw new InferenceError(
+    "FAILED_PRECONDITION",
+    `PLAN_STALE_MODEL: the files of model '${name}' version ${version} are not those that the plan was made for: profile ` +
+      `and plan again (hybridserve profile --model ${name}, hybridserve plan), or leave the model out of the plan`,
+  );
 }
 
 /** All instances, or none: where one cannot start the others are closed again. */

@@ -5,6 +5,8 @@ import type { PlannedBatch } from "../../proto/files/plan-file.ts";
 
 /** One version of a model, placed. */
 export interface ModelPlacement {
+  /** Of the version's files that the plan was made for, as `levelHash` computes it. */
+  readonly modelHash: string;
   readonly batch: PlannedBatch;
   /** First to last; one where the model is not cut. */
   readonly stages: readonly PlacedStage[];

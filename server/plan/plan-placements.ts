@@ -49,6 +49,7 @@ function modelPlacement(plan: PlanFile, model: PlannedModel, directory: string):
   const files = planned.map((stage) => stage.file);
   const copies = stages.map((stage) => stage.copies);
   return {
+    modelHash: model.modelHash,
     batch: model.batch,
     stages,
     golden:

@@ -1,9 +1,9 @@
 /** The plan that the server runs by: read at the start, read again on a signal or a load, the old one kept if it fails. */
 import type { Log } from "../../model-repo/log.ts";
 import type { CascadePlacement, ModelPlacement, PlacementSource } from "../../model-repo/plan/placement.ts";
+import type { LoadFailure } from "../../model-repo/repository-types.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { PlanPlacements } from "./plan-placements.ts";
-import { PlanError } from "./plan-problem.ts";
 
 /** Value of the gauge `hybridserve_placement_plan_state`: ok; refused, the one before serves; none, as --plan-fallback. */
 export const PLAN_STATES = ["ok", "stale", "invalid", "default"] as const;
@@ -18,10 +18,15 @@ export interface ServedPlanOptions {
   readonly log: Log;
 }
 
+/** Loads these models anew by the plan in force; resolves with those that could not be and are as they were. */
+export type LoadAgain = (models: ReadonlySet<string>) => Promise<readonly LoadFailure[]>;
+
 export class ServedPlan implements PlacementSource {
   readonly #options: ServedPlanOptions;
   #current: PlanPlacements | undefined;
   #state: PlanState = "default";
+  #loadAgain: LoadAgain = async () => [];
+  #replanning: Promise<void> = Promise.resolve();
 
   private constructor(options: ServedPlanOptions) {
     this.#options = options;
@@ -58,28 +63,59 @@ export class ServedPlan implements PlacementSource {
     return this.#current?.cascadePlacementOf(model);
   }
 
+  /** How models are loaded anew when the plan is replaced. */
+  attach(loadAgain: LoadAgain): void {
+    this.#loadAgain = loadAgain;
+  }
+
+  /** With a fallback, and a planned model among those that did not load at the start: the plan is left out from then on. */
+  leaveOutAfter(failures: readonly LoadFailure[]): boolean {
+    const { fallback, log, file } = this.#options;
+    const failure = failures.find(({ name }) => this.#current?.names.has(name));
+    if (!fallback || failure === undefined) return false;
+    this.#current = undefined;
+    this.#state = "default";
+    const reason = `model '${failure.name}' does not load as planned: ${failure.reason.trimEnd()}`;
+    log.error({ plan: file }, `${reason}; serving without a plan, as --plan-fallback asks`);
+    return true;
+  }
+
   /** A client's load of a planned model takes the plan that is on disk by then. */
   async refresh(model: string): Promise<void> {
-    if (this.#current?.names.has(model) === true) await this.reread();
+    if (this.#current?.names.has(model) === true) await this.replan();
   }
 
   /**
-   * Reads the file again. Resolves with the models that either plan names, to be loaded anew; rejects with the PlanError,
-   * and the plan in use stays.
+   * Reads the file again and loads the models that either plan names, each new one before its old one goes. All or nothing:
+   * where the plan does not fit or a model does not load, the plan before is in force again. Rejects with the reason, which
+   * is also logged. One after the other.
    */
-  async reread(): Promise<ReadonlySet<string>> {
+  replan(): Promise<void> {
+    const replanned = this.#replanning.then(() => this.#replan());
+    this.#replanning = replanned.catch(() => undefined); // whoever asked hears of it
+    return replanned;
+  }
+
+  async #replan(): Promise<void> {
     const { open, log, file } = this.#options;
-    const before = this.#current?.names ?? [];
+    const before = this.#current;
     try {
       this.#current = await open();
-      this.#state = "ok";
+      const names = new Set([...(before?.names ?? []), ...this.#current.names]);
+      const [failure] = await this.#loadAgain(names);
+      if (failure !== undefined) {
+        this.#current = before;
+        await this.#loadAgain(names);
+        const reason = failure.reason.trimEnd();
+        throw new InferenceError("UNAVAILABLE", `model '${failure.name}' does not load as planned: ${reason}`);
+      }
     } catch (error) {
-      const isStale = error instanceof PlanError && error.planCode.startsWith("PLAN_STALE");
-      this.#state = this.#current === undefined ? "default" : isStale ? "stale" : "invalid";
-      log.error({ plan: file }, `${InferenceError.from(error).message}; the plan in use stays`);
+      const { message } = InferenceError.from(error);
+      this.#state = before === undefined ? "default" : /\bPLAN_STALE_/.test(message) ? "stale" : "invalid";
+      log.error({ plan: file }, `${message}; the plan in use stays`);
       throw error;
     }
-    log.info({ plan: file }, "the plan was read again");
-    return new Set([...before, ...this.#current.names]);
+    this.#state = "ok";
+    log.info({ plan: file }, "the plan was read again and is in use");
   }
 }

@@ -77,13 +77,19 @@ describe("the plan that serves", () => {
     assert.match(lines.join(), /PLAN_STALE_MODEL: model 'giant' changed; serving without a plan/);
   });
 
-  it("is replaced by what is on disk when read again; both plans' models are to be loaded", async () => {
+  it("is replaced by what is on disk when read again; both plans' models are loaded anew", async () => {
     const { disk, start } = setUp();
     const plan = await start();
     const models = samplePlan().models.filter((model) => model.name === "small");
     disk.plan = new PlanPlacements(samplePlan({ models, cascade: null }), "/plans/b");
-    assert.deepEqual([...(await plan.reread())].sort(), ["family", "giant", "small"]);
-    assert.equal(plan.placementOf("giant", "1"), undefined);
+    const loads: string[][] = [];
+    plan.attach(async (names) => {
+      loads.push([...names].sort());
+      assert.equal(plan.placementOf("giant", "1"), undefined, "the new plan is in force by then");
+      return [];
+    });
+    await plan.replan();
+    assert.deepEqual(loads, [["family", "giant", "small"]]);
     assert.equal(plan.state, "ok");
   });
 
@@ -92,16 +98,57 @@ describe("the plan that serves", () => {
     const plan = await start();
     const good = disk.plan;
     disk.plan = stale;
-    await assert.rejects(plan.reread(), /PLAN_STALE_MODEL/);
+    await assert.rejects(plan.replan(), /PLAN_STALE_MODEL/);
     assert.equal(plan.state, "stale");
     assert.ok(plan.placementOf("giant", "1"));
     assert.match(lines.at(-1) ?? "", /the plan in use stays/);
     disk.plan = new PlanError("PLAN_DEVICE_MISSING", "no core 9");
-    await assert.rejects(plan.reread());
+    await assert.rejects(plan.replan());
     assert.equal(plan.state, "invalid");
     disk.plan = good;
-    await plan.reread();
+    await plan.replan();
     assert.equal(plan.state, "ok");
+  });
+
+  it("is in force again where a model does not load by the new one", async () => {
+    const { disk, lines, start } = setUp();
+    const plan = await start();
+    disk.plan = new PlanPlacements(samplePlan({ models: [], cascade: null }), "/plans/b");
+    const seen: boolean[] = [];
+    plan.attach(async () => {
+      seen.push(plan.placementOf("giant", "1") !== undefined);
+      return seen.length > 1 ? [] : [{ name: "giant", reason: "Failed precondition: PLAN_STALE_MODEL: it differs;\n" }];
+    });
+    await assert.rejects(plan.replan(), /model 'giant' does not load as planned: .*PLAN_STALE_MODEL: it differs;$/);
+    assert.deepEqual(seen, [false, true], "the models are loaded by the plan before, too");
+    assert.equal(plan.state, "stale");
+    assert.match(lines.at(-1) ?? "", /the plan in use stays/);
+  });
+
+  it("is replaced once at a time", async () => {
+    const { start } = setUp();
+    const plan = await start();
+    let loading = 0;
+    let most = 0;
+    plan.attach(async () => {
+      most = Math.max(most, ++loading);
+      await new Promise((resolve) => setImmediate(resolve));
+      loading--;
+      return [];
+    });
+    await Promise.all([plan.replan(), plan.replan(), plan.replan()]);
+    assert.equal(most, 1);
+  });
+
+  it("is left out where a model does not load by it at the start, with a fallback only", async () => {
+    const { lines, start } = setUp();
+    const failures = [{ name: "giant", reason: "PLAN_STALE_MODEL: it differs" }];
+    assert.equal((await start()).leaveOutAfter(failures), false);
+    const plan = await start(true);
+    assert.equal(plan.leaveOutAfter([{ name: "other", reason: "broken" }]), false);
+    assert.equal(plan.leaveOutAfter(failures), true);
+    assert.deepEqual([plan.state, plan.current], ["default", undefined]);
+    assert.match(lines.at(-1) ?? "", /'giant' does not load as planned: .*it differs; serving without a plan/);
   });
 
   it("is read again before a client loads one of its models, and for no other", async () => {
