@@ -11,6 +11,7 @@ import {
   readPrefix,
   readRequestHeader,
   replyFrame,
+  startedFrame,
   toRequest,
 } from "./process-frames.ts";
 import { readShared, writeShared } from "./shared-payload.ts";
@@ -23,6 +24,7 @@ export const SHARED_FD = 4;
 export async function serveInstance(body: InstanceBody): Promise<void> {
   // Signals for the whole process group or container are the server's to act on: it answers what runs, then closes.
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
+  writeAll(startedFrame());
   const requests = new RequestReader();
   for (;;) {
     const header = requests.next();

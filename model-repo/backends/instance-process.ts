@@ -4,6 +4,7 @@ import { closeSync } from "node:fs";
 import type { Duplex, Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 import { InferenceError } from "../../proto/errors.ts";
+import type { Clock } from "../../scheduler/clock.ts";
 import type { Log } from "../log.ts";
 import { SOCKET_FD } from "./child-end.ts";
 import type { InstanceTransport, TransportEvents } from "./instance-link.ts";
@@ -20,14 +21,18 @@ export interface ProcessOptions {
   /** The instance's name, for its lines in the log. */
   readonly name: string;
   readonly log: Log;
+  readonly clock: Clock;
 }
+
+/** Node starts within a second; with too little memory, or on a machine that has none left, it may never. */
+const START_LIMIT_MS = 60_000;
 
 /** Variables of the server that would change how the child starts. */
 const NOT_INHERITED = ["NODE_OPTIONS", "NODE_CHANNEL_FD", "NODE_TEST_CONTEXT"];
 
 /** Starts a child process; throws UNAVAILABLE where its limits cannot be set on this machine. */
 export function openProcess(options: ProcessOptions, events: TransportEvents): InstanceTransport {
-  const { mainFile, limits, name, log } = options;
+  const { mainFile, limits, name, log, clock } = options;
   const plain = { file: process.execPath, args: [fileURLToPath(mainFile)] };
   const { file, args } = limitedCommand(plain, limits, findProgram);
   const shared = openSharedFile();
@@ -54,13 +59,16 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
     problem ??= error;
     child.kill("SIGKILL");
   };
+  const cancelStartLimit = clock.at(clock.now() + START_LIMIT_MS, () =>
+    fail(new InferenceError("UNAVAILABLE", `its process did not start within ${START_LIMIT_MS / 1_000} s`)),
+  );
   const readSharedMemory =
     shared === undefined ? undefined : (target: Uint8Array, position: number) => readShared(shared, target, position);
   const sharePayload =
     shared === undefined ? undefined : (pieces: readonly Uint8Array[]) => writeShared(shared, pieces);
   const reader = new ReplyReader((received) => {
-    const failed = received.type === "loadFailed" || received.type === "runFailed";
-    const reply = failed ? { ...received, message: explainMemory(received.message, limits) } : received;
+    if (received.type === "started") return cancelStartLimit();
+    const reply = "message" in received ? { ...received, ...explainMemory(received, limits) } : received;
     if (reply.type !== "ran" && reply.type !== "runFailed") return events.onReply(reply);
     const buffer = buffers.get(reply.id);
     if (buffer === undefined)
@@ -81,11 +89,13 @@ export function openProcess(options: ProcessOptions, events: TransportEvents): I
   const errors = logLines(child.stdio[2] as Readable, (line) => log.warn(fields, line));
   const ended = new Promise<void>((resolve) => {
     child.once("close", () => {
+      cancelStartLimit();
       buffers.clear();
       if (shared !== undefined) closeSync(shared);
       resolve();
       events.onEnd(
-        problem ?? describeEnd({ exitCode: child.exitCode, signal: child.signalCode, lastLine: errors.last(), limits }),
+        problem ??
+          describeEnd({ exitCode: child.exitCode, signal: child.signalCode, lastLine: errors.cause(), limits }),
       );
     });
   });

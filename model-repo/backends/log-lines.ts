@@ -5,15 +5,18 @@ import { stripVTControlCharacters } from "node:util";
 /** Longer lines are cut: a log line is for people. */
 const MAX_LINE = 2_000;
 
-/** Calls back with each line; the last one also says why a process ended. */
-export function logLines(stream: Readable, onLine: (line: string) => void): { last(): string } {
+/** Of several lines this one says why the process ends; what follows is a stack. */
+const FATAL = /fatal/i;
+
+/** Calls back with each line. `cause`: the line that tells best why the process ended, the last one if none stands out. */
+export function logLines(stream: Readable, onLine: (line: string) => void): { cause(): string } {
   let rest = "";
-  let last = "";
+  let cause = "";
   const take = (line: string): void => {
     const plain = stripVTControlCharacters(line).trimEnd().slice(0, MAX_LINE);
     if (plain === "") return;
-    last = plain;
-    onLine(last);
+    if (!FATAL.test(cause)) cause = plain;
+    onLine(plain);
   };
   stream.setEncoding("utf8");
   stream.on("data", (text: string) => {
@@ -25,5 +28,5 @@ export function logLines(stream: Readable, onLine: (line: string) => void): { la
     take(rest);
     rest = "";
   });
-  return { last: () => last };
+  return { cause: () => cause };
 }

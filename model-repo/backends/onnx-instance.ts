@@ -18,7 +18,7 @@ export type InstancePlacement = { readonly isolation: "thread" } | ProcessPlacem
 
 export interface ProcessPlacement extends ProcessLimits {
   readonly isolation: "process";
-  /** A run that takes longer is stopped, whatever runs took before; absent: one minute. */
+  /** A run that takes longer is stopped; absent: judged by what runs took before, at most one minute. */
   readonly runLimitMs?: number | undefined;
 }
 
@@ -42,7 +42,6 @@ export interface OnnxInstanceOptions {
 }
 
 const THREAD: InstancePlacement = { isolation: "thread" };
-const LONGEST_RUN_MS = 60_000;
 /** A replacement may take this many times as long to load as the first one did, and always the shortest limit. */
 const LOAD_TIMES = 10;
 const SHORTEST_LOAD_LIMIT_MS = 60_000;
@@ -152,7 +151,7 @@ export class OnnxInstance implements ModelInstance {
   ): Promise<RanMessage> {
     const { clock } = this.#options;
     const inputBytes = places.reduce((sum, place) => sum + place.byteLength, 0);
-    const limitMs = runLimitMs(this.#runTimes.statistics, inputBytes, placement.runLimitMs ?? LONGEST_RUN_MS);
+    const limitMs = runLimitMs(this.#runTimes.statistics, inputBytes, placement.runLimitMs);
     const startedMs = clock.now();
     let isOpen = true;
     const cancelLimit = clock.at(startedMs + limitMs, () => {
@@ -176,8 +175,8 @@ export class OnnxInstance implements ModelInstance {
     link.abort(
       new InferenceError(
         "INTERNAL",
-        `${this.#label()} did not answer within ${Math.round(limitMs)} ms, many times what its runs took, and was ` +
-          "stopped; where runs take that long, raise the model's parameter 'run_time_limit_ms'",
+        `${this.#label()} did not answer within ${Math.round(limitMs)} ms and was stopped; where runs may take that ` +
+          "long, set the model's parameter 'run_time_limit_ms'",
       ),
     );
   }
@@ -210,10 +209,10 @@ export class OnnxInstance implements ModelInstance {
   }
 
   #open(events: TransportEvents): InstanceTransport {
-    const { mainFile, log } = this.#options;
+    const { mainFile, log, clock } = this.#options;
     if (this.#placement.isolation === "thread") return openThread(mainFile ?? besideThis("onnx-worker"), events);
     return openProcess(
-      { mainFile: mainFile ?? besideThis("onnx-child"), limits: this.#placement, name: this.name, log },
+      { mainFile: mainFile ?? besideThis("onnx-child"), limits: this.#placement, name: this.name, log, clock },
       events,
     );
   }

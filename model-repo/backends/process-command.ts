@@ -19,6 +19,9 @@ export interface ProcessCommand {
 /** Finds a program by name: its path, or undefined where it is not installed. */
 export type FindProgram = (name: string) => string | undefined;
 
+/** Node and onnxruntime without a model take 85 MiB (measured); with much less Node stands still while it starts. */
+const SMALLEST_LIMIT_BYTES = 96 * 2 ** 20;
+
 const CPUS = /^\d+(-\d+(:\d+)?)?(,\d+(-\d+(:\d+)?)?)*$/;
 
 /**
@@ -30,6 +33,13 @@ export function limitedCommand(command: ProcessCommand, limits: ProcessLimits, f
   const { cpus, memoryLimitBytes } = limits;
   let words = [command.file, ...command.args];
   if (memoryLimitBytes !== undefined) {
+    if (memoryLimitBytes < SMALLEST_LIMIT_BYTES) {
+      const text = `the memory limit of ${(memoryLimitBytes / 2 ** 20).toFixed(0)} MiB is too small`;
+      throw new InferenceError(
+        "RESOURCE_EXHAUSTED",
+        `${text}: a process needs ${SMALLEST_LIMIT_BYTES / 2 ** 20} MiB before it holds a model`,
+      );
+    }
     words = [needed(find, "prlimit", "memory limit"), `--data=${memoryLimitBytes}:${memoryLimitBytes}`, ...words];
   }
   if (cpus !== undefined) {

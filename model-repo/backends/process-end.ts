@@ -1,10 +1,11 @@
-/** How a child process ended, in words for the operator. */
+/** How a child process or what it was asked for ended, in words for the operator. */
+import type { ErrorCode } from "../../proto/errors.ts";
 import type { ProcessLimits } from "./process-command.ts";
 
 export interface ProcessEnd {
   readonly exitCode: number | null;
   readonly signal: string | null;
-  /** The last line it printed as an error; "" for none. */
+  /** What it printed about it; "" for nothing. */
   readonly lastLine: string;
   readonly limits: ProcessLimits;
 }
@@ -16,9 +17,15 @@ export function describeEnd({ exitCode, signal, lastLine, limits }: ProcessEnd):
   return isOutOfMemory(lastLine) ? withLimit(end, limits.memoryLimitBytes) : end;
 }
 
-/** Adds the memory limit to a text that tells of failed allocations; any other stays as it is. */
-export function explainMemory(text: string, limits: ProcessLimits): string {
-  return isOutOfMemory(text) ? withLimit(text, limits.memoryLimitBytes) : text;
+interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+}
+
+/** RESOURCE_EXHAUSTED with the memory limit for a failure that tells of allocations; any other stays as it is. */
+export function explainMemory({ code, message }: Failure, { memoryLimitBytes }: ProcessLimits): Failure {
+  if (memoryLimitBytes === undefined || !isOutOfMemory(message)) return { code, message };
+  return { code: "RESOURCE_EXHAUSTED", message: withLimit(message, memoryLimitBytes) };
 }
 
 /** Texts of onnxruntime, the C++ library and V8 for memory that they did not get. */

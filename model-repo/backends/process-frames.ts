@@ -32,6 +32,7 @@ interface RunHeader extends Omit<RunMessage, "buffer"> {
 }
 
 type ReplyHeader =
+  | typeof STARTED
   | Exclude<InstanceReply, { readonly buffer: ArrayBuffer }>
   | Omit<Extract<InstanceReply, { readonly type: "runFailed" }>, "buffer">
   | RanHeader;
@@ -47,12 +48,10 @@ interface OutputHeader {
   readonly byteLength: number;
 }
 
-/** A reply as it arrives: the run's buffer stayed with the sender. */
-export type ReceivedReply = InstanceReply extends infer R
-  ? R extends InstanceReply
-    ? Omit<R, "buffer">
-    : never
-  : never;
+/** A frame of the instance as it arrives: the run's buffer stayed with the sender. */
+export type ReceivedReply = typeof STARTED | Received<InstanceReply>;
+
+type Received<Reply> = Reply extends InstanceReply ? Omit<Reply, "buffer"> : never;
 
 /** The pieces of a request in the order to write them. With `share` the payload and the answer's may be shared. */
 export function requestFrame(message: InstanceRequest, share?: SharePayload): Uint8Array[] {
@@ -63,6 +62,13 @@ export function requestFrame(message: InstanceRequest, share?: SharePayload): Ui
   const payloads = end === 0 ? [] : [new Uint8Array(buffer, 0, end)];
   if (share === undefined) return frame(header, payloads);
   return share(payloads) ? frame({ ...header, sharedBytes: end }, []) : frame({ ...header, sharedBytes: 0 }, payloads);
+}
+
+/** A process' first frame: it runs, and waits for messages. */
+export const STARTED = { type: "started" } as const;
+
+export function startedFrame(): Uint8Array[] {
+  return frame(STARTED, []);
 }
 
 /** The pieces of a reply in the order to write them. */

@@ -3,7 +3,8 @@
 /** A run's limit is so many times the 99th percentile of the runs before it, but not less than the shortest limit. */
 const TIMES_P99 = 10;
 const SHORTEST_LIMIT_MS = 2_000;
-/** Before so many runs only the cap counts: the first runs of a session take longest. */
+const LONGEST_LIMIT_MS = 60_000;
+/** Before so many runs the limit is the longest: the first runs of a session take longest. */
 const RUNS_BEFORE_LIMIT = 20;
 const RUNS_REMEMBERED = 256;
 /** The percentile is looked up again after so many runs. */
@@ -17,13 +18,15 @@ export interface RunStatistics {
 }
 
 /**
- * Milliseconds that a run with so many input bytes may take; a batch larger than any before gets proportionally more.
- * `capMs` is the longest limit, whatever was measured.
+ * Milliseconds that a run with so many input bytes may take: `configuredMs` where that is given. A batch larger than any
+ * before gets proportionally more.
  */
-export function runLimitMs({ runs, p99Ms, largestBytes }: RunStatistics, inputBytes: number, capMs: number): number {
-  if (runs < RUNS_BEFORE_LIMIT) return capMs;
+export function runLimitMs(statistics: RunStatistics, inputBytes: number, configuredMs: number | undefined): number {
+  if (configuredMs !== undefined) return configuredMs;
+  const { runs, p99Ms, largestBytes } = statistics;
+  if (runs < RUNS_BEFORE_LIMIT) return LONGEST_LIMIT_MS;
   const growth = Math.max(1, inputBytes / Math.max(1, largestBytes));
-  return Math.min(capMs, Math.max(SHORTEST_LIMIT_MS, TIMES_P99 * p99Ms * growth));
+  return Math.min(LONGEST_LIMIT_MS, Math.max(SHORTEST_LIMIT_MS, TIMES_P99 * p99Ms * growth));
 }
 
 /** The last run times of an instance. */

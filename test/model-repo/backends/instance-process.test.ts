@@ -159,7 +159,7 @@ describe("a child process that ends", () => {
     const startedMs = performance.now();
     await assert.rejects(instance.execute([row(HANG)]), {
       code: "INTERNAL",
-      message: /^instance 'm_0' of model 'm' did not answer within 300 ms.* was stopped; .*'run_time_limit_ms'$/,
+      message: /^instance 'm_0' of model 'm' did not answer within 300 ms and was stopped; .*'run_time_limit_ms'$/,
     });
     assert.ok(performance.now() - startedMs < 2_000);
     await until(() => instance.outage === undefined);
@@ -201,6 +201,11 @@ describe("limits of a child process", () => {
     const instance = await startFragile([], { placement: { isolation: "process", cpus: "0" } });
     assert.match(readFileSync(`/proc/${pidOf(instance)}/status`, "utf8"), /^Cpus_allowed_list:\t0$/m);
     await instance.close();
+    const small = startFragile([], { placement: { isolation: "process", memoryLimitBytes: 20_000_000 } });
+    await assert.rejects(small, {
+      code: "RESOURCE_EXHAUSTED",
+      message: /a process needs 96 MiB before it holds a model$/,
+    });
     const missing = startFragile([], { placement: { isolation: "process", cpus: "4000" } });
     await assert.rejects(missing, { code: "UNAVAILABLE", message: /taskset: failed to set .* affinity/ });
     const wrong = startFragile([], { placement: { isolation: "process", cpus: "all" } });
@@ -226,7 +231,10 @@ describe("limits of a child process", () => {
     });
     const limited = (mebibytes: number) =>
       OnnxInstance.start({ ...options, placement: { isolation: "process", memoryLimitBytes: mebibytes * 2 ** 20 } });
-    await assert.rejects(limited(130), { message: /bad_alloc; it needs more than its memory limit of 130 MiB$/ });
+    await assert.rejects(limited(130), {
+      code: "RESOURCE_EXHAUSTED",
+      message: /bad_alloc; it needs more than its memory limit of 130 MiB$/,
+    });
     const before = process.memoryUsage.rss();
     const instance = await limited(400);
     const pid = pidOf(instance);
@@ -238,5 +246,34 @@ describe("limits of a child process", () => {
     assert.equal(readProcessMemory(pid), undefined);
     const grownBytes = process.memoryUsage.rss() - before;
     assert.ok(grownBytes < weights.byteLength / 4, `the server grew by ${grownBytes} bytes`);
+  });
+
+  it("fails a run that needs more memory, and goes on", async (t) => {
+    const modelPath = join(directory, "zeros.onnx");
+    const zeros = onnxModel({
+      nodes: [node("ConstantOfShape", ["shape"], ["y"])],
+      inputs: [tensorInfo("shape", "INT64", [1])],
+      outputs: [tensorInfo("y", "FP32", ["N"])],
+    });
+    await writeFile(modelPath, zeros);
+    const { mainFile: _, ...options } = fragileOptions([], {
+      modelPath,
+      batches: false,
+      inputs: [{ name: "shape", datatype: "INT64", dims: [1], reshape: undefined }],
+      outputs: [{ name: "y", datatype: "FP32", dims: [-1], reshape: undefined }],
+      placement: { isolation: "process", memoryLimitBytes: 300 * 2 ** 20 },
+    });
+    const instance = await OnnxInstance.start(options);
+    t.after(() => instance.close());
+    const ask = (count: number) => {
+      const data = new Uint8Array(BigInt64Array.of(BigInt(count)).buffer);
+      return instance.execute([request({ inputs: [{ name: "shape", datatype: "INT64", shape: [1], data }] })]);
+    };
+    await assert.rejects(ask(1e9), {
+      code: "RESOURCE_EXHAUSTED",
+      message: /Failed to allocate memory .*; it needs more than its memory limit of 300 MiB$/,
+    });
+    assert.equal(instance.report.crashes, 0);
+    assert.deepEqual(floats((await ask(3)).outputs[0]?.[0]), [0, 0, 0]);
   });
 });

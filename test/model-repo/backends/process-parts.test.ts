@@ -24,7 +24,7 @@ import {
   readProcessCpuSeconds,
 } from "../../../model-repo/backends/process-usage.ts";
 import { requestFingerprint } from "../../../model-repo/backends/request-fingerprint.ts";
-import { RunTimes, runLimitMs } from "../../../model-repo/backends/run-limit.ts";
+import { type RunStatistics, RunTimes, runLimitMs } from "../../../model-repo/backends/run-limit.ts";
 import { fp32, request } from "../../support/tensors.ts";
 
 /** Records as literals make them. */
@@ -198,14 +198,17 @@ describe("restarts", () => {
 });
 
 describe("the limit of a run", () => {
-  it("is ten times the 99th percentile, at least two seconds, at most the cap", () => {
+  it("is ten times the 99th percentile, at least two seconds, at most a minute, or as configured", () => {
     const statistics = { runs: 100, p99Ms: 5, largestBytes: 1_000 };
-    assert.equal(runLimitMs(statistics, 1_000, 60_000), 2_000);
-    assert.equal(runLimitMs({ ...statistics, p99Ms: 700 }, 10, 60_000), 7_000);
-    assert.equal(runLimitMs({ ...statistics, p99Ms: 700 }, 3_000, 60_000), 21_000, "a batch larger than any before");
-    assert.equal(runLimitMs({ ...statistics, p99Ms: 70_000 }, 10, 60_000), 60_000);
-    assert.equal(runLimitMs({ ...statistics, runs: 3 }, 10, 60_000), 60_000, "not enough runs to judge by");
-    assert.equal(runLimitMs(statistics, 1_000, 300), 300);
+    const limit = (overrides: Partial<RunStatistics>, inputBytes = 10, configuredMs?: number) =>
+      runLimitMs({ ...statistics, ...overrides }, inputBytes, configuredMs);
+    assert.equal(limit({}, 1_000), 2_000);
+    assert.equal(limit({ p99Ms: 700 }), 7_000);
+    assert.equal(limit({ p99Ms: 700 }, 3_000), 21_000, "a batch larger than any before");
+    assert.equal(limit({ p99Ms: 70_000 }), 60_000);
+    assert.equal(limit({ runs: 3 }), 60_000, "not enough runs to judge by");
+    assert.equal(limit({}, 10, 300), 300);
+    assert.equal(limit({ p99Ms: 70_000 }, 10, 600_000), 600_000, "the configuration has the last word");
   });
 
   it("follows the last runs", () => {
@@ -228,8 +231,8 @@ describe("command lines", () => {
     assert.equal(words(limitedCommand(command, {}, () => undefined)), "node child.js");
     assert.equal(words(limitedCommand(command, {}, everywhere)), "/bin/setpriv --pdeathsig KILL node child.js");
     assert.equal(
-      words(limitedCommand(command, { cpus: "0-3,8,10-14:2", memoryLimitBytes: 1_000 }, everywhere)),
-      "/bin/setpriv --pdeathsig KILL /bin/taskset --cpu-list 0-3,8,10-14:2 /bin/prlimit --data=1000:1000 node child.js",
+      words(limitedCommand(command, { cpus: "0-3,8,10-14:2", memoryLimitBytes: 2e8 }, everywhere)),
+      "/bin/setpriv --pdeathsig KILL /bin/taskset --cpu-list 0-3,8,10-14:2 /bin/prlimit --data=200000000:200000000 node child.js",
     );
   });
 
@@ -238,7 +241,14 @@ describe("command lines", () => {
       code: "UNAVAILABLE",
       message: /^a core set of an instance's process needs the program 'taskset', .* install util-linux/,
     });
-    assert.throws(() => limitedCommand(command, { memoryLimitBytes: 1 }, () => undefined), { message: /'prlimit'/ });
+    assert.throws(() => limitedCommand(command, { memoryLimitBytes: 1e9 }, () => undefined), { message: /'prlimit'/ });
+  });
+
+  it("refuse a memory limit that Node does not start with", () => {
+    assert.throws(() => limitedCommand(command, { memoryLimitBytes: 20_000_000 }, everywhere), {
+      code: "RESOURCE_EXHAUSTED",
+      message: "the memory limit of 19 MiB is too small: a process needs 96 MiB before it holds a model",
+    });
   });
 
   it("take nothing but core lists for core sets", () => {
@@ -261,12 +271,13 @@ describe("texts", () => {
       describeEnd({ ...end, signal: "SIGABRT", lastLine: "FATAL ERROR: JavaScript heap out of memory" }),
       "killed by SIGABRT (FATAL ERROR: JavaScript heap out of memory); it needs more than its memory limit of 512 MiB",
     );
-    assert.equal(
-      explainMemory("std::bad_alloc", limits),
-      "std::bad_alloc; it needs more than its memory limit of 512 MiB",
-    );
-    assert.equal(explainMemory("std::bad_alloc", {}), "std::bad_alloc");
-    assert.equal(explainMemory("wrong shape", limits), "wrong shape");
+    const failure = (message: string) => ({ code: "INTERNAL", message }) as const;
+    assert.deepEqual(explainMemory(failure("std::bad_alloc"), limits), {
+      code: "RESOURCE_EXHAUSTED",
+      message: "std::bad_alloc; it needs more than its memory limit of 512 MiB",
+    });
+    assert.deepEqual(explainMemory(failure("std::bad_alloc"), {}), failure("std::bad_alloc"));
+    assert.deepEqual(explainMemory(failure("wrong shape"), limits), failure("wrong shape"));
   });
 
   it("of a child become plain lines", async () => {
@@ -278,7 +289,15 @@ describe("texts", () => {
     stream.end("last");
     await new Promise((resolve) => stream.once("end", resolve));
     assert.deepEqual([lines[0], lines[1], lines[2]?.length, lines[3], lines.length], ["one", "two", 2_000, "last", 4]);
-    assert.equal(output.last(), "last");
+    assert.equal(output.cause(), "last");
+  });
+
+  it("keep the line that tells why a process ends", async () => {
+    const stream = new PassThrough();
+    const output = logLines(stream, () => undefined);
+    stream.end("<--- GCs --->\nFATAL ERROR: out of memory\n 1: 0x123\n");
+    await new Promise((resolve) => stream.once("end", resolve));
+    assert.equal(output.cause(), "FATAL ERROR: out of memory");
   });
 
   it("of /proc tell memory and CPU time of a process", () => {
