@@ -27,9 +27,10 @@ const MILP_BINARIES = 16_384;
 /** Choices of options that are tried by rule, and that a MILP is solved for. */
 const TRIED_CHOICES = 24;
 const MILP_CHOICES = 3;
+const COUNTED_CHOICES = 8;
 /** So few stages times devices are solved for every choice that may be best. */
 const TINY = 64;
-const SOLVER_TIME_LIMIT_MS = 60_000;
+const SOLVER_TIME_LIMIT_MS = 20_000;
 
 const QUICK = { starts: 1, passes: 0, operations: 1e8 };
 const THOROUGH = { starts: 3, passes: 2, operations: 1.5e9 };
@@ -70,7 +71,7 @@ class PlacementSearch {
     this.#kept.offer(placeHomogeneous(this.#model, bound), "exact-homogeneous");
     const quick = isCell ? this.#placeQuickly(choices) : [];
     if (this.#isDone(bound)) return this.#result(bound);
-    await this.#placeByClass(bound);
+    await this.#placeByClass(choices, bound);
     if (this.#isDone(bound)) return this.#result(bound);
     if (isCell) this.#placeThoroughly(quick, bound);
     else await this.#placeCells(choices);
@@ -91,13 +92,29 @@ class PlacementSearch {
     return this.#kept.best === null || this.#kept.gapTo(bound) > Math.max(this.#model.relativeGap, 1e-9);
   }
 
-  async #placeByClass(bound: number): Promise<void> {
+  /** Devices counted by class: for the most promising choices one by one, which is quick, then for all options at once. */
+  async #placeByClass(choices: readonly RankedChoice[], bound: number): Promise<void> {
     if (onlyClass(this.#model) !== null || this.#solver === null) return;
+    for (const { options, bound: own } of choices.slice(0, COUNTED_CHOICES)) {
+      if (!this.#isPromising({ options, bound: own })) break;
+      await this.#solveByClass(options, bound);
+    }
+    if (!this.#isDone(bound)) await this.#solveByClass(null, bound);
+  }
+
+  /** `choice` fixes the options; null: the solver chooses them. */
+  async #solveByClass(choice: readonly number[] | null, bound: number): Promise<void> {
+    const levels = this.#model.levels.map((level, k) => ({
+      ...level,
+      options: level.options.filter((_, p) => choice === null || p === choice[k]),
+    }));
     // The scale of rates: for energy the rate itself.
     const scale = this.#model.objective === "energy" ? this.#model.rate : bound;
-    const { problem, read } = aggregatedProblem(this.#model, scale);
-    const solution = await this.#solve(problem, { nodeLimit: 20_000, start: null });
-    if (solution?.values) this.#kept.offer(read(solution.values), "milp-aggregated");
+    const { problem, read } = aggregatedProblem({ ...this.#model, levels }, scale);
+    const solution = await this.#solve(problem, { nodeLimit: choice === null ? 5000 : 500, start: null });
+    if (!solution?.values) return;
+    const layout = read(solution.values);
+    this.#kept.offer({ ...layout, choice: choice ?? layout.choice }, "milp-aggregated");
   }
 
   /** All choices by rule; the ones that look best come first. */
