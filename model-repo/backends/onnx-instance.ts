@@ -57,6 +57,8 @@ export class OnnxInstance implements ModelInstance {
   #onOutageChange: () => void = () => undefined;
   #history = NO_CRASHES;
   readonly #counts = { crashes: 0, hangs: 0, restarts: 0 };
+  /** It is ended on purpose, which is no crash. */
+  #isReplacedAtOnce = false;
   #loadMs: number | undefined;
   #cancelRestart: (() => void) | undefined;
   #restarting: Promise<void> = Promise.resolve();
@@ -164,10 +166,20 @@ export class OnnxInstance implements ModelInstance {
       const ran = await link.run(buffer, places, names);
       this.#runTimes.add(clock.now() - startedMs, inputBytes);
       return ran;
+    } catch (error) {
+      // The runtime's arena grows as if the next run were as large: what is left of the limit would go to it.
+      const isOutOfMemory = error instanceof InferenceError && error.code === "RESOURCE_EXHAUSTED";
+      if (isOutOfMemory) this.#replaceAtOnce(link, error);
+      throw error;
     } finally {
       isOpen = false;
       cancelLimit();
     }
+  }
+
+  #replaceAtOnce(link: InstanceLink, reason: InferenceError): void {
+    this.#isReplacedAtOnce = true;
+    link.abort(reason);
   }
 
   #stopHung(link: InstanceLink, limitMs: number): void {
@@ -221,8 +233,12 @@ export class OnnxInstance implements ModelInstance {
     const { clock, log, random = Math.random } = this.#options;
     this.#link = undefined;
     this.#spare = undefined;
-    this.#counts.crashes++;
-    const { history, delayMs, isDown } = afterCrash(this.#history, clock.now(), random());
+    const isAtOnce = this.#isReplacedAtOnce;
+    this.#isReplacedAtOnce = false;
+    if (!isAtOnce) this.#counts.crashes++;
+    const { history, delayMs, isDown } = isAtOnce
+      ? { history: this.#history, delayMs: 0, isDown: false }
+      : afterCrash(this.#history, clock.now(), random());
     this.#history = history;
     this.#setOutage({ isDown, reason: outageError(reason, delayMs, isDown) });
     if (this.#closed !== undefined) return;
