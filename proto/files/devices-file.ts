@@ -134,7 +134,9 @@ function readDevices(field: JsonField, classes: readonly DeviceClass[]): Device[
   }
   const node = field.optional("node")?.string() ?? "local";
   const failureGroup = field.optional("failureGroup")?.string() ?? node;
-  const cpus = field.optional("cpus")?.string() ?? "";
+  const cores = field.optional("cpus");
+  // As plans write devices without cores of their own.
+  const cpus = cores === undefined || cores.value === "" ? "" : cores.string();
   if (cpus !== "" && (kind !== "cpu" || !isCoreList(cpus))) {
     throw field.get("cpus").error("must be a list of cores such as 0-3,8, on a device of kind cpu");
   }

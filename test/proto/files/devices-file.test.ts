@@ -39,6 +39,11 @@ describe("readDevicesFile", () => {
     assert.deepEqual(devices.map(threadsOf), [5, 1, 1, 1]);
   });
 
+  it("reads devices as plans write them, every field given", () => {
+    const { classes, devices, links } = read();
+    assert.deepEqual(read({ classes, devices, links }), { classes, devices, links });
+  });
+
   it("reads links and watts that are not given as known or default", () => {
     const { classes, links } = readDevicesFile(
       JSON.stringify({ formatVersion: 1, classes: [{ ...CPU, watts: undefined }], devices: [FILE.devices[1]] }),
