@@ -4,7 +4,7 @@
  * independent draws from `paths` do not know.
  */
 import type { Gate } from "../../proto/files/cascade-file.ts";
-import { reachOf } from "../../proto/files/workload-file.ts";
+import { entryOf, reachOf } from "../../proto/files/workload-file.ts";
 import { entryLevel, route } from "../../scheduler/cascade/policy.ts";
 
 /** A mask has a bit a level. */
@@ -21,7 +21,8 @@ export type Routing =
 export function waySource(routing: Routing, random: () => number): () => number {
   if (routing.kind === "paths") {
     const shares = routing.paths.map((row) => Float64Array.from(row));
-    return () => drawWay(shares, random);
+    const entry = entryOf(routing.paths);
+    return () => drawWay(shares, entry, random);
   }
   const { ways, order } = routing;
   if (order === "random") return () => ways[Math.floor(random() * ways.length)] ?? 0;
@@ -88,9 +89,9 @@ export function waysOfExits(
   });
 }
 
-function drawWay(paths: readonly Float64Array[], random: () => number): number {
-  let level = 0;
-  let way = 1;
+function drawWay(paths: readonly Float64Array[], entry: number, random: () => number): number {
+  let level = entry;
+  let way = 1 << entry;
   for (;;) {
     const shares = paths[level];
     if (shares === undefined || level === paths.length - 1) return way;

@@ -63,11 +63,20 @@ export function workloadOf(root: JsonField): WorkloadFile {
   };
 }
 
-/** Share of all rows that enter each level: reach[0] = 1, reach[j] = sum over k < j of reach[k] * paths[k][j]. */
+/** The level that all rows begin at: the first that sends rows anywhere. Levels that no row enters have zeros. */
+export function entryOf(paths: readonly (readonly number[])[]): number {
+  return Math.max(
+    0,
+    paths.findIndex((shares) => shares.some((share) => share > 0)),
+  );
+}
+
+/** Share of all rows that enter each level: reach[entry] = 1, reach[j] = sum over k < j of reach[k] * paths[k][j]. */
 export function reachOf(paths: readonly (readonly number[])[]): number[] {
+  const entry = entryOf(paths);
   const reach: number[] = [];
   for (let j = 0; j < paths.length; j++) {
-    let share = j === 0 ? 1 : 0;
+    let share = j === entry ? 1 : 0;
     for (let k = 0; k < j; k++) share += (reach[k] ?? 0) * (paths[k]?.[j] ?? 0);
     reach.push(share);
   }
@@ -117,18 +126,23 @@ function readDataflow(field: JsonField): Dataflow {
   };
 }
 
-/** Paths between `levels` levels: rows go onwards only, and every level's shares add up to 1. */
+/** Paths between `levels` levels: rows go onwards only, and the shares of every level that rows enter add up to 1. */
 export function readPaths(field: JsonField, levels: number): number[][] {
   const rows = field.items();
   if (rows.length !== levels) throw field.error(`must hold one list for each of the ${levels} levels`);
-  return rows.map((row, k) => {
+  const paths = rows.map((row, k) => {
     const shares = row.items().map((share) => share.number(0, 1));
     if (shares.length !== levels) throw row.error(`must hold one share for each of the ${levels} levels`);
     if (shares.some((share, j) => j < k && share !== 0)) throw row.error("must not send rows back to a smaller level");
-    const sum = shares.reduce((total, share) => total + share, 0);
-    if (Math.abs(sum - 1) > 1e-6) throw row.error(`must add up to 1, not ${sum}`);
     return shares;
   });
+  const reach = reachOf(paths);
+  for (const [k, row] of rows.entries()) {
+    const sum = paths[k]?.reduce((total, share) => total + share, 0) ?? 0;
+    const isUnused = sum === 0 && reach[k] === 0;
+    if (!isUnused && Math.abs(sum - 1) > 1e-6) throw row.error(`must add up to 1, not ${sum}`);
+  }
+  return paths;
 }
 
 /** Paths of a cascade without skips that has this reach: rows go from one level to the next only. */

@@ -62,6 +62,26 @@ describe("gears", () => {
     assert.equal(gears[0]?.joulesPerRequest, null);
   });
 
+  it("knows that a point which asks the last level at once is the slowest", async () => {
+    const { fleet, load } = await placedFleet();
+    const last = {
+      name: "last",
+      routing: {
+        kind: "paths",
+        paths: [
+          [0, 0],
+          [0, 1],
+        ],
+      } as const,
+      cost: 20,
+    };
+    const gears = gearTable(fleet, load, [last, point("cheap", 0.2, 5)], OPTIONS);
+    assert.deepEqual(
+      gears.map(({ operatingPoint }) => operatingPoint),
+      ["cheap"],
+    );
+  });
+
   it("is empty where no point can be served", async () => {
     const { fleet, load } = await placedFleet();
     const tight = { ...load, slo: { latencyMs: 5, percentile: 0.99 } };

@@ -42,6 +42,16 @@ test("reach of paths with a skip", () => {
   assert.ok(Math.abs(last - 0.38) < 1e-12);
 });
 
+test("a point that asks the last level at once has zeros for the levels that no row enters", () => {
+  const paths = [
+    [0, 0],
+    [0, 1],
+  ];
+  const { dataflow } = read({ dataflow: { levels: ["s", "l"], paths } });
+  assert.deepEqual(dataflow?.paths, paths);
+  assert.deepEqual(reachOf(paths), [0, 1]);
+});
+
 test("arrivals: bursts and traces", () => {
   assert.deepEqual(read({ arrivals: { process: "gamma", cv: 2 } }).arrivals, { process: "gamma", cv: 2 });
   const trace = { process: "trace", file: "arrivals.txt" };
