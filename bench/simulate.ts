@@ -3,7 +3,7 @@
  * the real server on recorded arrivals. docs/benchmarks.md says what the figures mean. Prints markdown.
  */
 import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Fleet } from "../planner/fleet.ts";
@@ -253,6 +253,8 @@ function printSummary(results: readonly Agreement[]): void {
   const points = results.map(({ measured, simulated }) => 100 * Math.abs(simulated.goodput - measured.goodput));
   const mean = points.reduce((sum, one) => sum + one, 0) / points.length;
   console.log(`\nGoodput is off by ${mean.toFixed(2)} points on average, ${Math.max(...points).toFixed(2)} at most.`);
+  const load = loadavg()[0]?.toFixed(1);
+  console.log(`Load average at the end ${load}: above 2 or so the figures are the machine's, not the simulator's.`);
 }
 
 function off(simulated: number, measured: number): string {
