@@ -1,4 +1,5 @@
 /** What no placement can beat, and the choices of options in the order of what they could reach. */
+import { type Bin, balanceLayout, unitsOf } from "./layout.ts";
 import { latencyOf, type ModelOption, type PlacementModel } from "./model.ts";
 import type { StageCost } from "./stage-cost.ts";
 
@@ -6,28 +7,73 @@ const PRICE_STEPS = 200;
 /** PartialChoice choices kept while levels are joined. */
 const BEAM = 512;
 
+/** Choices whose own bound is computed; the others are bounded together. */
+const EXAMINED = 192;
+
 /** One option a level, and the best that any placement of them could reach: requests a second, or watts. */
 export interface RankedChoice {
   readonly options: readonly number[];
   readonly bound: number;
 }
 
+export interface RankedChoices {
+  /** Best bound first. */
+  readonly choices: readonly RankedChoice[];
+  /** What no choice beats that is not among `choices`: 0 requests a second or infinite watts where there are no others. */
+  readonly rest: number;
+}
+
 /**
- * Choices within the latency budget, best bound first, at most `count`.
- * Throughput: at any prices of a device second by class, rate x (what the cheapest classes charge) <= cap x (what all
- * devices are worth). Energy: each stage at the class where run and kept watts are least, as if devices could be split.
+ * Choices within the latency budget, at most `count`. They are found by prices and bounded one by one by an LP in which
+ * devices can be split and memory is free.
+ * Prices, throughput: at any prices of a device second by class, rate x (what the cheapest classes charge) <= cap x (what all
+ * devices are worth). Energy: each stage at the class where run and kept watts are least.
  */
-export function rankChoices(model: PlacementModel, count: number): RankedChoice[] {
-  if (model.levels.some((level) => level.options.length === 0)) return [];
+export function rankChoices(model: PlacementModel, count: number): RankedChoices {
   const isThroughput = model.objective === "throughput";
+  const nothing = isThroughput ? 0 : Number.POSITIVE_INFINITY;
+  if (model.levels.some((level) => level.options.length === 0)) return { choices: [], rest: nothing };
   const prices = isThroughput ? classPrices(model) : [];
   const worth = isThroughput ? fleetWorth(model, prices) : 0;
   const costs = model.levels.map((level) =>
     level.options.map((option) => (isThroughput ? charge(option, prices) : optionWatts(model, option))),
   );
-  return joinLevels(model, costs)
-    .map(({ options, cost }) => ({ options, bound: isThroughput ? worth / cost : model.unusedWatts + cost }))
-    .slice(0, count);
+  const joined = joinLevels(model, costs);
+  const byPrice = ({ cost }: PartialChoice): number => (isThroughput ? worth / cost : model.unusedWatts + cost);
+  const examined = joined
+    .slice(0, EXAMINED)
+    .map((choice): RankedChoice => ({ options: choice.options, bound: splitBound(model, choice.options) }));
+  examined.sort((a, b) => (isThroughput ? b.bound - a.bound : a.bound - b.bound));
+  const others = joined.slice(EXAMINED, EXAMINED + 1).map(byPrice);
+  const left = examined.slice(count, count + 1).map(({ bound }) => bound);
+  const rest = isThroughput ? Math.max(nothing, ...others, ...left) : Math.min(nothing, ...others, ...left);
+  return { choices: examined.slice(0, count), rest };
+}
+
+/** The bound of all choices together. */
+export function boundOf(model: PlacementModel, { choices, rest }: RankedChoices): number {
+  const bounds = [...choices.map(({ bound }) => bound), rest];
+  return model.objective === "throughput" ? Math.max(...bounds) : Math.min(...bounds);
+}
+
+/** Best value of one choice when every device can hold everything and be used in part. */
+function splitBound(model: PlacementModel, options: readonly number[]): number {
+  const units = unitsOf(model, options).map((unit) => ({
+    ...unit,
+    on: unit.on.map((cost, c) => {
+      const kept = model.classes[c]?.keptWatts ?? 0;
+      // A device second in use costs its share of what keeps the device on.
+      return cost && { ...cost, joules: cost.joules + (cost.loadSeconds / model.utilisationCap) * kept };
+    }),
+  }));
+  const bins = model.classes.flatMap(({ devices }, classIndex): Bin[] => {
+    const able = units.flatMap((unit, u) => (unit.on[classIndex] ? [u] : []));
+    return devices.length === 0 ? [] : [{ classIndex, units: able, count: devices.length }];
+  });
+  const free = { ...model, classes: model.classes.map((each) => ({ ...each, keptWatts: 0 })) };
+  const { rate, watts } = balanceLayout(free, { choice: options, units, bins }, true);
+  if (model.objective === "throughput") return rate;
+  return rate >= model.rate * (1 - 1e-7) ? watts : Number.POSITIVE_INFINITY;
 }
 
 interface PartialChoice {

@@ -1,7 +1,7 @@
 /** A placement in words: why each replica is where it is, what keeps the plan from more, what one more device would bring. */
 import type { Explanation } from "../../proto/files/plan-file.ts";
 import type { Replica } from "../fleet.ts";
-import { rankChoices } from "./bounds.ts";
+import { boundOf, rankChoices } from "./bounds.ts";
 import { bytes, figure, percent } from "./format.ts";
 import { type Bin, binMemory, type Unit } from "./layout.ts";
 import type { MilpSolver } from "./milp.ts";
@@ -165,8 +165,9 @@ function latencyThatBinds(problem: PlacementProblem, result: PlacementResult): s
   if (!Number.isFinite(latencyMs)) return [];
   const waitRate = problem.objective === "energy" ? problem.rate : Number.POSITIVE_INFINITY;
   const free = placementModel({ ...problem, slo: { ...problem.slo, latencyMs: Number.POSITIVE_INFINITY } }, waitRate);
-  const bound = rankChoices(free, 1)[0]?.bound;
-  if (bound === undefined) return [];
+  const ranked = rankChoices(free, 1);
+  if (ranked.choices.length === 0) return [];
+  const bound = boundOf(free, ranked);
   const isThroughput = problem.objective === "throughput";
   const isBetter = isThroughput ? bound > result.bound * 1.005 : bound < result.bound * 0.995;
   if (!isBetter) return [];

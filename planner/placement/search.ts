@@ -1,6 +1,6 @@
 /** Finds the best placement of a model: exact where that is cheap, by MILP where it pays, never worse than by rule. */
 import { aggregatedProblem } from "./aggregated.ts";
-import { type RankedChoice, rankChoices } from "./bounds.ts";
+import { boundOf, type RankedChoice, type RankedChoices, rankChoices } from "./bounds.ts";
 import { BestCandidate, type Candidate } from "./candidate.ts";
 import { CELL_DEVICES, placeInCells } from "./cells.ts";
 import { improve, placeByRule } from "./heuristic.ts";
@@ -63,10 +63,10 @@ class PlacementSearch {
   }
 
   async run(): Promise<SearchResult> {
-    const choices = rankChoices(this.#model, TRIED_CHOICES);
-    const [first] = choices;
-    if (first === undefined) return this.#result(0);
-    const { bound } = first;
+    const ranked = rankChoices(this.#model, TRIED_CHOICES);
+    const { choices } = ranked;
+    if (choices.length === 0) return this.#result(0);
+    const bound = boundOf(this.#model, ranked);
     const isCell = this.#deviceCount <= CELL_DEVICES;
     this.#kept.offer(placeHomogeneous(this.#model, bound), "exact-homogeneous");
     const quick = isCell ? this.#placeQuickly(choices) : [];
@@ -74,8 +74,8 @@ class PlacementSearch {
     await this.#placeByClass(choices, bound);
     if (this.#isDone(bound)) return this.#result(bound);
     if (isCell) this.#placeThoroughly(quick, bound);
-    else await this.#placeCells(choices);
-    return this.#result(await this.#placePerDevice(choices));
+    else await this.#placeCells(bound);
+    return this.#result(await this.#placePerDevice(ranked));
   }
 
   #result(bound: number): SearchResult {
@@ -147,8 +147,7 @@ class PlacementSearch {
     return rate >= this.#model.rate * (1 - 1e-7) ? 1 + 1 / watts : rate / this.#model.rate;
   }
 
-  async #placeCells(choices: readonly RankedChoice[]): Promise<void> {
-    const bound = choices[0]?.bound ?? 0;
+  async #placeCells(bound: number): Promise<void> {
     const layouts = await placeInCells(this.#model, (cell) => this.#searchCell(cell));
     for (const layout of layouts) {
       this.#kept.offer(layout, "greedy");
@@ -167,26 +166,19 @@ class PlacementSearch {
   }
 
   /** Best bound that is left after solving the most promising choices one by one. */
-  async #placePerDevice(choices: readonly RankedChoice[]): Promise<number> {
-    const [first] = choices;
-    if (first === undefined || this.#solver === null) return first?.bound ?? 0;
+  async #placePerDevice({ choices, rest }: RankedChoices): Promise<number> {
     const isThroughput = this.#model.objective === "throughput";
-    const pick = (a: number, b: number): number => (isThroughput ? Math.max(a, b) : Math.min(a, b));
-    let solved = isThroughput ? 0 : Number.POSITIVE_INFINITY;
-    let count = 0;
-    for (const choice of choices) {
-      const units = unitsOf(this.#model, choice.options);
-      const binaries = units.length * this.#deviceCount;
+    const pick = (...bounds: readonly number[]): number => (isThroughput ? Math.max(...bounds) : Math.min(...bounds));
+    let solved = rest;
+    for (const [i, choice] of choices.entries()) {
+      const binaries = unitsOf(this.#model, choice.options).length * this.#deviceCount;
       const isSmall = this.#deviceCount <= MILP_DEVICES && binaries <= MILP_BINARIES;
-      const isTried = isSmall && (binaries <= TINY || count < MILP_CHOICES);
-      // Choices come best bound first: what is not solved is bounded by this one, or by what stands.
-      if (!this.#isPromising(choice) || !isTried) return pick(solved, choice.bound);
+      const isTried = this.#solver !== null && isSmall && (binaries <= TINY || i < MILP_CHOICES);
+      // Choices come best bound first: what is not solved is bounded by this one.
+      if (!isTried || !this.#isPromising(choice)) return pick(solved, choice.bound);
       solved = pick(solved, await this.#solvePerDevice(choice, binaries));
-      count++;
     }
-    // More choices than were ranked: nothing is known of them but the last bound.
-    const last = choices.at(-1);
-    return choices.length < TRIED_CHOICES || last === undefined ? solved : pick(solved, last.bound);
+    return solved;
   }
 
   async #solvePerDevice(choice: RankedChoice, binaries: number): Promise<number> {

@@ -25,7 +25,7 @@ test("one class: per-device MILP = enumeration, with and without a start from th
     const model = placementModel(sample, Number.POSITIVE_INFINITY);
     const expected = bestRateByEnumeration(model, CHOICE);
     const warm = placeByRule(model, CHOICE, EFFORT);
-    const bound = rankChoices(model, 1)[0]?.bound ?? 1;
+    const bound = rankChoices(model, 1).choices[0]?.bound ?? 1;
     const milp = deviceProblem(
       model,
       CHOICE,
