@@ -131,6 +131,8 @@ async function run(options: PlanOptions, argv: readonly string[], io: CommandIo)
     );
   } finally {
     await solver?.close();
+    // Gone already where the plan was made.
+    await rm(directory, { recursive: true, force: true });
   }
 }
 
