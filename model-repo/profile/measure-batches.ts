@@ -43,6 +43,13 @@ export interface MeasuredBatches {
 
 /** Runs of every instance before those that count: memory is allocated and code compiled in the first. */
 const WARM_UP_RUNS = 3;
+/**
+ * Before the first size the code of this process, too, is compiled as a server's is that has served for a while: so many
+ * runs, as far as they fit into the time.
+ */
+const FIRST_RUNS = 300;
+const FIRST_RUNS_MS = 1_000;
+const FIRST_RUNS_SHARE = 0.1;
 /** Fewer samples say nothing of a distribution; they are taken even where the time is short. */
 const LEAST_SAMPLES = 5;
 /** Mean idle gap for each millisecond of a run: devices that plans make are busy for about this share of the time. */
@@ -60,6 +67,11 @@ export async function measureBatches(options: MeasureOptions): Promise<MeasuredB
   const { batchSizes, batchesOf, clock, deadlineMs, memoryBytes, peakBytes } = options;
   const batches: BatchProfile[] = [];
   const stop = (stopped: string): MeasuredBatches => ({ batches, stopped });
+  try {
+    await runFirst(options);
+  } catch (error) {
+    return stop(`failure at batches of ${batchSizes[0]} rows: ${InferenceError.from(error).message}`);
+  }
   for (const [i, batchSize] of batchSizes.entries()) {
     const leftMs = deadlineMs - clock.now();
     if (leftMs < leastMs(batches.at(-1), batchSize, options.instances.length)) {
@@ -83,6 +95,26 @@ export async function measureBatches(options: MeasureOptions): Promise<MeasuredB
     }
   }
   return stop("");
+}
+
+async function runFirst({ instances, batchSizes, batchesOf, clock, deadlineMs }: MeasureOptions): Promise<void> {
+  const [size] = batchSizes;
+  if (size === undefined) return;
+  const batches = batchesOf(size);
+  const untilMs = clock.now() + Math.min(FIRST_RUNS_MS, (deadlineMs - clock.now()) * FIRST_RUNS_SHARE);
+  await allEnded(
+    instances.map(async (instance) => {
+      for (let i = 0; i < FIRST_RUNS && clock.now() < untilMs; i++) {
+        await instance.execute(batches[i % batches.length] ?? []);
+      }
+    }),
+  );
+}
+
+/** All end before anybody goes on: an instance that still runs would disturb what comes next. Throws the first failure. */
+async function allEnded(lanes: readonly Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(lanes)).find((lane) => lane.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }
 
 /** Least time that a size takes, guessed from the size before: the warm-up and the least samples, gaps included. */
@@ -126,8 +158,7 @@ async function sampleRuns(
       options.onSamples(batchSize, serviceMs.length);
     }
   };
-  // All end before anybody goes on: an instance that still runs would disturb what comes next.
-  const lanes = await Promise.allSettled(
+  await allEnded(
     instances.map((instance, i) =>
       lane(instance, i).catch((error: unknown) => {
         isFailed = true;
@@ -135,8 +166,6 @@ async function sampleRuns(
       }),
     ),
   );
-  const failed = lanes.find((each) => each.status === "rejected");
-  if (failed !== undefined) throw failed.reason;
   return serviceMs;
 }
 
