@@ -1,12 +1,10 @@
 /** What no placement can beat, and the choices of options in the order of what they could reach. */
 import { type Bin, balanceLayout, unitsOf } from "./layout.ts";
-import { latencyOf, type ModelOption, type PlacementModel } from "./model.ts";
-import type { StageCost } from "./stage-cost.ts";
+import type { PlacementModel } from "./model.ts";
+import { findPrices, priceOptions } from "./prices.ts";
 
-const PRICE_STEPS = 200;
-/** PartialChoice choices kept while levels are joined. */
-const BEAM = 512;
-
+/** Partial choices kept while levels are joined. */
+const BEAM = 1024;
 /** Choices whose own bound is computed; the others are bounded together. */
 const EXAMINED = 192;
 
@@ -24,28 +22,22 @@ export interface RankedChoices {
 }
 
 /**
- * Choices within the latency budget, at most `count`. They are found by prices and bounded one by one by an LP in which
- * devices can be split and memory is free.
- * Prices, throughput: at any prices of a device second by class, rate x (what the cheapest classes charge) <= cap x (what all
- * devices are worth). Energy: each stage at the class where run and kept watts are least.
+ * Choices within the latency budget, at most `count`: found by prices, then bounded one by one by an LP in which devices can
+ * be split and memory is free.
  */
 export function rankChoices(model: PlacementModel, count: number): RankedChoices {
   const isThroughput = model.objective === "throughput";
   const nothing = isThroughput ? 0 : Number.POSITIVE_INFINITY;
   if (model.levels.some((level) => level.options.length === 0)) return { choices: [], rest: nothing };
-  const prices = isThroughput ? classPrices(model) : [];
-  const worth = isThroughput ? fleetWorth(model, prices) : 0;
-  const costs = model.levels.map((level) =>
-    level.options.map((option) => (isThroughput ? charge(option, prices) : optionWatts(model, option))),
-  );
-  const joined = joinLevels(model, costs);
-  const byPrice = ({ cost }: PartialChoice): number => (isThroughput ? worth / cost : model.unusedWatts + cost);
-  const examined = joined
+  const { costs, bound } = priceOptions(model, findPrices(model));
+  const { choices, leastDropped } = joinLevels(model, costs);
+  const examined = choices
     .slice(0, EXAMINED)
-    .map((choice): RankedChoice => ({ options: choice.options, bound: splitBound(model, choice.options) }));
+    .map(({ options }): RankedChoice => ({ options, bound: splitBound(model, options) }));
   examined.sort((a, b) => (isThroughput ? b.bound - a.bound : a.bound - b.bound));
-  const others = joined.slice(EXAMINED, EXAMINED + 1).map(byPrice);
-  const left = examined.slice(count, count + 1).map(({ bound }) => bound);
+  const leastCost = Math.min(leastDropped, choices[EXAMINED]?.cost ?? Number.POSITIVE_INFINITY);
+  const others = Number.isFinite(leastCost) ? [bound(leastCost)] : [];
+  const left = examined.slice(count, count + 1).map((choice) => choice.bound);
   const rest = isThroughput ? Math.max(nothing, ...others, ...left) : Math.min(nothing, ...others, ...left);
   return { choices: examined.slice(0, count), rest };
 }
@@ -82,95 +74,36 @@ interface PartialChoice {
   readonly latencyMs: number;
 }
 
-/** Cheapest sums of one cost a level; a partial choice stays only where the fastest rest keeps it within the budget. */
-function joinLevels(model: PlacementModel, costs: readonly (readonly number[])[]): PartialChoice[] {
+/**
+ * Cheapest sums of one cost a level. A partial choice stays only where the fastest rest keeps it within the budget;
+ * `leastDropped` is what the cheapest choice costs of those that the beam had no room for.
+ */
+function joinLevels(
+  model: PlacementModel,
+  costs: readonly (readonly number[])[],
+): { readonly choices: readonly PartialChoice[]; readonly leastDropped: number } {
   const fastest = model.levels.map((level) =>
     level.countsForLatency ? Math.min(...level.options.map((option) => option.latencyMs)) : 0,
   );
   let restMs = fastest.reduce((sum, ms) => sum + ms, 0);
+  let restCost = costs.reduce((sum, each) => sum + Math.min(...each), 0);
+  let leastDropped = Number.POSITIVE_INFINITY;
   let partials: PartialChoice[] = [{ options: [], cost: 0, latencyMs: 0 }];
   for (const [k, level] of model.levels.entries()) {
     restMs -= fastest[k] ?? 0;
+    restCost -= Math.min(...(costs[k] ?? []));
     const next: PartialChoice[] = [];
     for (const partial of partials) {
       for (const [p, option] of level.options.entries()) {
         const latencyMs = partial.latencyMs + (level.countsForLatency ? option.latencyMs : 0);
-        if (latencyMs + restMs > model.latencyBudgetMs * (1 + 1e-12)) continue;
+        if (latencyMs + restMs > model.latencyBudgetMs * (1 + 1e-9)) continue;
         next.push({ options: [...partial.options, p], cost: partial.cost + (costs[k]?.[p] ?? 0), latencyMs });
       }
     }
-    partials = next.sort((a, b) => a.cost - b.cost || a.latencyMs - b.latencyMs).slice(0, BEAM);
+    next.sort((a, b) => a.cost - b.cost || a.latencyMs - b.latencyMs);
+    const dropped = next[BEAM];
+    if (dropped !== undefined) leastDropped = Math.min(leastDropped, dropped.cost + restCost);
+    partials = next.slice(0, BEAM);
   }
-  return partials.filter(({ options }) => latencyOf(model, options) <= model.latencyBudgetMs * (1 + 1e-9));
-}
-
-/** Prices that make the throughput bound small: a class that is asked for more than it has gets dearer. */
-function classPrices(model: PlacementModel): number[] {
-  const used = model.classes.map((each) => each.devices.length > 0);
-  let prices: number[] = used.map((is) => (is ? 1 : 0));
-  if (used.filter((is) => is).length === 1) return prices;
-  let best = prices;
-  let bestBound = Number.POSITIVE_INFINITY;
-  for (let step = 0; step < PRICE_STEPS; step++) {
-    const chosen = model.levels.map((level) => leastBy(level.options, (option) => charge(option, prices)));
-    const total = chosen.reduce((sum, option) => sum + charge(option, prices), 0);
-    const bound = fleetWorth(model, prices) / total;
-    if (bound < bestBound) {
-      bestBound = bound;
-      best = prices;
-    }
-    const asked = prices.map(() => 0);
-    for (const option of chosen) {
-      for (const stage of option.stages) {
-        const c = cheapestClass(stage, prices);
-        asked[c] = (asked[c] ?? 0) + (stage[c]?.loadSeconds ?? 0) * bound;
-      }
-    }
-    const rate = 0.5 / Math.sqrt(step + 1);
-    prices = prices.map((price, c) => {
-      const has = (model.classes[c]?.devices.length ?? 0) * model.utilisationCap;
-      return has === 0 ? 0 : price * Math.exp(rate * Math.tanh((asked[c] ?? 0) / has - 1));
-    });
-  }
-  return best;
-}
-
-function fleetWorth(model: PlacementModel, prices: readonly number[]): number {
-  return model.classes.reduce((sum, each, c) => sum + each.devices.length * model.utilisationCap * (prices[c] ?? 0), 0);
-}
-
-/** Device seconds of a request at the given prices, each stage on its cheapest class. */
-function charge(option: ModelOption, prices: readonly number[]): number {
-  return option.stages.reduce((sum, stage) => {
-    const c = cheapestClass(stage, prices);
-    return sum + (stage[c]?.loadSeconds ?? 0) * (prices[c] ?? 0);
-  }, 0);
-}
-
-function cheapestClass(stage: readonly (StageCost | null)[], prices: readonly number[]): number {
-  let best = 0;
-  let least = Number.POSITIVE_INFINITY;
-  for (const [c, cost] of stage.entries()) {
-    const price = cost === null ? Number.POSITIVE_INFINITY : cost.loadSeconds * (prices[c] ?? 0);
-    if (price < least) {
-      best = c;
-      least = price;
-    }
-  }
-  return best;
-}
-
-function optionWatts(model: PlacementModel, option: ModelOption): number {
-  return option.stages.reduce((sum, stage) => {
-    const watts = stage.map((cost, c) =>
-      cost === null
-        ? Number.POSITIVE_INFINITY
-        : model.rate * (cost.joules + (cost.loadSeconds / model.utilisationCap) * (model.classes[c]?.keptWatts ?? 0)),
-    );
-    return sum + Math.min(...watts);
-  }, 0);
-}
-
-function leastBy<T>(items: readonly T[], cost: (item: T) => number): T {
-  return items.reduce((best, item) => (cost(item) < cost(best) ? item : best));
+  return { choices: partials, leastDropped };
 }
