@@ -106,13 +106,12 @@ describe("hybridserve profile", () => {
       const seconds = (performance.now() - startedMs) / 1000;
       writeFileSync(join(folder, zone, "energy_uj"), String(Math.round(1e6 * 10 * seconds ** 2)));
     }, 10);
-    context.after(() => clearInterval(counter));
     const output = join(folder, "profile.json");
     const { code, stderr } = await profile(
       ...["--model-repository", MODELS, "--model", "fashion-xs", "--output", output, "--samples", "5", "--cache", ""],
       ...["--devices", join(folder, "devices.json"), "--no-graph", "--batch-sizes", "2"],
       ...["--sysfs-root", join(folder, "sys"), "--nvml-library", join(folder, "none")],
-    );
+    ).finally(() => clearInterval(counter));
     assert.equal(code, 0, stderr);
     const [model] = readProfileFile(await readFile(output, "utf8"), output).models;
     const energy = model?.classes[0]?.batches[0]?.energy;
