@@ -1,23 +1,11 @@
 /** The launcher under another Node, without its own Node, and with a broken installation. */
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, writeFileSync } from "node:fs";
-import { delimiter, join } from "node:path";
+import { cpSync, mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { temporaryFolder } from "../server/support/model-folder.ts";
+import { otherNode } from "../server/support/other-node.ts";
 import { FREE_PORTS, LAUNCHER, ServedProcess } from "../server/support/served-process.ts";
-
-/** A Node on the PATH whose major version is not 22. */
-function otherNode(): string | undefined {
-  for (const folder of (process.env["PATH"] ?? "").split(delimiter)) {
-    const file = join(folder, "node");
-    if (!existsSync(file)) continue;
-    const version = execFileSync(file, ["--version"], { encoding: "utf8" });
-    const major = Number(/^v(\d+)/.exec(version)?.[1]);
-    if (major >= 18 && major !== 22) return file;
-  }
-  return undefined;
-}
 
 const node = otherNode();
 
