@@ -126,7 +126,7 @@ describe("hybridserve profile", () => {
     const output = join(folder, "profile.json");
     const { code, stderr } = await profile(
       ...["--model-repository", MODELS, "--model", "fashion", "--output", output, "--samples", "1000", "--cache", ""],
-      ...["--devices", join(folder, "devices.json"), "--no-graph", "--time-limit", "3"],
+      ...["--devices", join(folder, "devices.json"), "--no-graph", "--time-limit", "6"],
     );
     assert.equal(code, 0, stderr);
     const { models } = readProfileFile(await readFile(output, "utf8"), output);
