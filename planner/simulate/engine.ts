@@ -5,7 +5,7 @@
  */
 import { decide } from "../../scheduler/batcher.ts";
 import type { SimulatedDevice } from "./device.ts";
-import { type Batch, Entry } from "./entry.ts";
+import { type Batch, type Entries, NONE } from "./entry.ts";
 import { EventHeap } from "./event-heap.ts";
 import type { BatchObserver, Demand, Machinery } from "./machinery.ts";
 import type { SimulatedLevel, SimulatedReplica, SimulatedStage } from "./replica.ts";
@@ -26,6 +26,7 @@ export class Engine {
   #nowMs = 0;
   /** Levels to look at when this turn is over, with their places in the order of events. */
   readonly #due: { readonly level: SimulatedLevel; readonly sequence: number }[] = [];
+  readonly #entries: Entries;
   readonly #rows: Rows;
   #inSystem = 0;
   #changedMs = 0;
@@ -43,7 +44,8 @@ export class Engine {
     this.#observer = observer;
     const requests = demand.arrivalsMs.length;
     const mostRows = machinery.levels.map((level) => level.batch.maxBatchSize);
-    this.#rows = new Rows(requests, demand.rowsPerRequest, mostRows, demand.nextWay);
+    this.#entries = machinery.entries;
+    this.#rows = new Rows(machinery.entries, requests, demand.rowsPerRequest, mostRows, demand.nextWay);
     this.finishedMs = new Float64Array(requests).fill(Number.NaN);
   }
 
@@ -130,21 +132,21 @@ export class Engine {
     for (let k = fromLevel; k < levels.length; k++) {
       const level = levels[k];
       let entry = this.#rows.takeGroup(k);
-      while (entry !== undefined && level !== undefined) {
-        const next: Entry | undefined = entry.next;
-        entry.next = undefined;
+      while (entry !== NONE && level !== undefined) {
+        const next = this.#entries.next[entry] ?? NONE;
+        this.#entries.next[entry] = NONE;
         this.#enqueue(level, entry);
         entry = next;
       }
     }
   }
 
-  #enqueue(level: SimulatedLevel, entry: Entry): void {
-    if (level.queue.size >= this.#demand.mostQueued && !entry.isShadow) {
-      this.#refuse(this.#rows.requestOf(entry.firstRow));
+  #enqueue(level: SimulatedLevel, entry: number): void {
+    if (level.queue.size >= this.#demand.mostQueued && !this.#entries.isShadow(entry)) {
+      this.#refuse(this.#rows.requestOf(entry));
       return;
     }
-    entry.enqueuedMs = this.#nowMs;
+    this.#entries.enqueuedMs[entry] = this.#nowMs;
     level.queue.push(entry);
     // As the server does: all that arrives in one turn is queued before the first batch is cut.
     if (level.dispatchIsDue || level.stages[0]?.idle.size === 0) return;
@@ -177,9 +179,10 @@ export class Engine {
     const entries = level.queue.take(count);
     const isMeasured = this.#demand.window.holds(this.#nowMs);
     let rows = 0;
-    for (let entry = entries; entry !== undefined; entry = entry.next) {
-      rows += entry.rows;
-      if (isMeasured && !entry.isShadow) level.waits.add(this.#nowMs - entry.enqueuedMs);
+    const { sizes, enqueuedMs, next } = this.#entries;
+    for (let entry = entries; entry !== NONE; entry = next[entry] ?? NONE) {
+      rows += sizes[entry] ?? 0;
+      if (isMeasured && !this.#entries.isShadow(entry)) level.waits.add(this.#nowMs - (enqueuedMs[entry] ?? 0));
     }
     if (isMeasured) {
       level.batches++;
@@ -266,9 +269,14 @@ export class Engine {
     const rows = this.#rows;
     if (!shadows.areOff) this.#endShadows(batch);
     let hasAnswered = false;
-    for (let entry = batch.entries; entry !== undefined; entry = entry.next) {
-      if (entry.isShadow) continue;
-      const request = rows.requestOf(entry.firstRow);
+    for (let entry = batch.entries, next = NONE; entry !== NONE; entry = next) {
+      // Rows that go on make entries of the same names.
+      next = this.#entries.next[entry] ?? NONE;
+      if (this.#entries.isShadow(entry)) {
+        this.#entries.freeShadow(entry);
+        continue;
+      }
+      const request = rows.requestOf(entry);
       if (rows.isRefused(request)) continue;
       const isComplete = rows.goOn(entry, level.index);
       this.#sendGroups(level.index + 1);
@@ -282,9 +290,10 @@ export class Engine {
   }
 
   #endShadows(batch: Batch): void {
-    for (let entry = batch.entries; entry !== undefined; entry = entry.next) {
-      if (!entry.isShadow) continue;
-      this.#demand.shadows.answered(entry.rows);
+    const { sizes, next } = this.#entries;
+    for (let entry = batch.entries; entry !== NONE; entry = next[entry] ?? NONE) {
+      if (!this.#entries.isShadow(entry)) continue;
+      this.#demand.shadows.answered(sizes[entry] ?? 0);
       this.#sendShadows();
     }
   }
@@ -295,7 +304,7 @@ export class Engine {
     for (;;) {
       const rows = this.#demand.shadows.next(last.queue.size);
       if (rows === 0) return;
-      this.#enqueue(last, new Entry(-1, rows));
+      this.#enqueue(last, this.#entries.takeShadow(rows));
     }
   }
 
@@ -314,7 +323,9 @@ export class Engine {
 
   #observe(replica: SimulatedReplica, batch: Batch): void {
     const rows: number[] = [];
-    for (let entry = batch.entries; entry !== undefined; entry = entry.next) rows.push(...this.#rows.of(entry));
+    for (let entry = batch.entries; entry !== NONE; entry = this.#entries.next[entry] ?? NONE) {
+      rows.push(...this.#rows.of(entry));
+    }
     const { level, stage, index } = replica;
     this.#observer?.({ level: level.index, stage: stage.index, replica: index, startMs: this.#nowMs, rows });
   }

@@ -5,7 +5,7 @@ import type { Links } from "../../proto/files/devices-file.ts";
 import { Queue } from "../../scheduler/queue.ts";
 import type { Fleet, Replica, ServiceTimes, Stage } from "../fleet.ts";
 import { SimulatedDevice } from "./device.ts";
-import { EntryQueue } from "./entry.ts";
+import { type Entries, EntryQueue } from "./entry.ts";
 import { IdleReplicas } from "./idle-replicas.ts";
 import { LogHistogram } from "./measures.ts";
 import { type SimulatedLevel, SimulatedReplica, type SimulatedStage } from "./replica.ts";
@@ -15,6 +15,7 @@ import type { Window } from "./window.ts";
 
 /** A fleet made ready to run once. */
 export interface Machinery {
+  readonly entries: Entries;
   readonly levels: readonly SimulatedLevel[];
   readonly replicas: readonly SimulatedReplica[];
   readonly devices: readonly SimulatedDevice<SimulatedReplica>[];
@@ -45,15 +46,15 @@ export type BatchObserver = (batch: {
 }) => void;
 
 /**
- * Sets a fleet up. Replicas are free in the order of `fleet.replicas`. Throws INVALID_ARGUMENT where a stage has no
+ * Sets a fleet up. Replicas are free in the order of `fleet.replicas`. `entries`: of as many rows as are asked. Throws INVALID_ARGUMENT where a stage has no
  * replica, or one on a device that does not exist or whose class has no service times.
  */
-export function buildMachinery(fleet: Fleet, random: () => number): Machinery {
+export function buildMachinery(fleet: Fleet, entries: Entries, random: () => number): Machinery {
   const levels = fleet.levels.map(
     ({ batch, stages }, index): SimulatedLevel => ({
       index,
       batch,
-      queue: new EntryQueue(),
+      queue: new EntryQueue(entries),
       stages: stages.map((stage, i) => simulatedStage(stage, i)),
       waits: new LogHistogram(),
       batches: 0,
@@ -87,7 +88,7 @@ export function buildMachinery(fleet: Fleet, random: () => number): Machinery {
       throw invalid(`stage '${stage?.id ?? i}' of level ${level.index} has no replica`);
     });
   }
-  return { levels, replicas, devices, links: fleet.links };
+  return { entries, levels, replicas, devices, links: fleet.links };
 }
 
 function simulatedStage(stage: Stage, index: number): SimulatedStage {

@@ -1,5 +1,5 @@
 /** The rows of all requests of a simulation: where each goes, and which go on together. */
-import { Entry } from "./entry.ts";
+import { type Entries, NONE } from "./entry.ts";
 
 export class Rows {
   readonly perRequest: number;
@@ -9,25 +9,36 @@ export class Rows {
   readonly #mostRows: readonly number[];
   readonly #nextWay: () => number;
   readonly #ways: Uint32Array;
-  /** Next row of the same entry; -1: none. */
+  readonly #entries: Entries;
+  /** Next row of the same entry; NONE: it is the last. */
   readonly #nextRow: Int32Array;
+  /** By entry: its last row. */
+  readonly #lastRow: Int32Array;
   readonly #left: Int32Array;
   readonly #refused: Uint8Array;
-  /** Entries in the making, by level, chained by `next`. */
-  readonly #groups: (Entry | undefined)[];
-  readonly #groupEnds: (Entry | undefined)[];
+  /** Entries in the making, by level, chained by `next`: the first and the last. */
+  readonly #groups: Int32Array;
+  readonly #groupEnds: Int32Array;
 
-  constructor(requests: number, perRequest: number, mostRows: readonly number[], nextWay: () => number) {
+  constructor(
+    entries: Entries,
+    requests: number,
+    perRequest: number,
+    mostRows: readonly number[],
+    nextWay: () => number,
+  ) {
     const rows = requests * perRequest;
     this.perRequest = perRequest;
+    this.#entries = entries;
     this.#mostRows = mostRows;
     this.#nextWay = nextWay;
     this.#ways = new Uint32Array(rows);
     this.#nextRow = new Int32Array(rows);
+    this.#lastRow = new Int32Array(rows);
     this.#left = new Int32Array(requests).fill(perRequest);
     this.#refused = new Uint8Array(requests);
-    this.#groups = mostRows.map(() => undefined);
-    this.#groupEnds = mostRows.map(() => undefined);
+    this.#groups = new Int32Array(mostRows.length).fill(NONE);
+    this.#groupEnds = new Int32Array(mostRows.length).fill(NONE);
     this.answered = new Float64Array(mostRows.length);
   }
 
@@ -49,11 +60,11 @@ export class Rows {
    * A level has answered an entry: its rows are done or grouped by the level they go to. Returns whether that was the
    * last of the request's rows.
    */
-  goOn(entry: Entry, level: number): boolean {
-    const request = this.requestOf(entry.firstRow);
+  goOn(entry: number, level: number): boolean {
+    const request = this.requestOf(entry);
     let left = this.#left[request] ?? 0;
-    for (let row = entry.firstRow; row >= 0; ) {
-      const next = this.#nextRow[row] ?? -1;
+    for (let row = entry; row !== NONE; ) {
+      const next = this.#nextRow[row] ?? NONE;
       const rest = (this.#ways[row] ?? 0) >>> (level + 1);
       if (rest === 0) {
         this.answered[level] = (this.answered[level] ?? 0) + 1;
@@ -67,11 +78,11 @@ export class Rows {
     return left === 0;
   }
 
-  /** The entries grouped for a level since the last call, chained by `next`. */
-  takeGroup(level: number): Entry | undefined {
-    const first = this.#groups[level];
-    this.#groups[level] = undefined;
-    this.#groupEnds[level] = undefined;
+  /** The entries grouped for a level since the last call, chained by `next`; NONE: none. */
+  takeGroup(level: number): number {
+    const first = this.#groups[level] ?? NONE;
+    this.#groups[level] = NONE;
+    this.#groupEnds[level] = NONE;
     return first;
   }
 
@@ -91,27 +102,32 @@ export class Rows {
     return (this.#ways[request * this.perRequest + i] ?? 0) >>> (this.#mostRows.length - 1) === 1;
   }
 
-  /** Rows of an entry in their order; -1 for each row of a shadow. */
-  of(entry: Entry): number[] {
-    if (entry.isShadow) return new Array<number>(entry.rows).fill(-1);
+  /** Rows of an entry in their order; NONE for each row of a shadow. */
+  of(entry: number): number[] {
+    if (this.#entries.isShadow(entry)) return new Array<number>(this.#entries.sizes[entry] ?? 0).fill(NONE);
     const rows: number[] = [];
-    for (let row = entry.firstRow; row >= 0; row = this.#nextRow[row] ?? -1) rows.push(row);
+    for (let row = entry; row !== NONE; row = this.#nextRow[row] ?? NONE) rows.push(row);
     return rows;
   }
 
+  /** Puts a row to the others of its request that go to the same level, no more than the level takes at once. */
   #group(row: number, level: number): void {
-    this.#nextRow[row] = -1;
-    const end = this.#groupEnds[level];
-    if (end !== undefined && end.rows < (this.#mostRows[level] ?? 1)) {
-      this.#nextRow[end.lastRow] = row;
-      end.lastRow = row;
-      end.rows++;
+    const { sizes, next } = this.#entries;
+    this.#nextRow[row] = NONE;
+    const end = this.#groupEnds[level] ?? NONE;
+    const endRows = end === NONE ? 0 : (sizes[end] ?? 0);
+    if (end !== NONE && endRows < (this.#mostRows[level] ?? 1)) {
+      this.#nextRow[this.#lastRow[end] ?? end] = row;
+      this.#lastRow[end] = row;
+      sizes[end] = endRows + 1;
       return;
     }
-    const entry = new Entry(row, 1);
-    if (end === undefined) this.#groups[level] = entry;
-    else end.next = entry;
-    this.#groupEnds[level] = entry;
+    sizes[row] = 1;
+    next[row] = NONE;
+    this.#lastRow[row] = row;
+    if (end === NONE) this.#groups[level] = row;
+    else next[end] = row;
+    this.#groupEnds[level] = row;
   }
 }
 

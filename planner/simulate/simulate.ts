@@ -8,6 +8,7 @@ import type { Fleet } from "../fleet.ts";
 import { arrivalTimesMs } from "./arrivals.ts";
 import { fleetEnergy } from "./energy.ts";
 import { Engine } from "./engine.ts";
+import { Entries } from "./entry.ts";
 import { buildMachinery, type Machinery } from "./machinery.ts";
 import { type HistogramBar, histogram, percentiles } from "./measures.ts";
 import { SimulatedShadows } from "./shadows.ts";
@@ -39,7 +40,7 @@ export function simulate(fleet: Fleet, workload: SimulatedWorkload, options: Sim
   if (warmup >= requests)
     throw new InferenceError("INVALID_ARGUMENT", "simulate at least one request behind the warm-up");
   const window = new Window(warmup === 0 ? 0 : (arrivalsMs[warmup] ?? 0), arrivalsMs[requests - 1] ?? 0);
-  const machinery = buildMachinery(fleet, stream(STREAMS.service));
+  const machinery = buildMachinery(fleet, new Entries(requests * workload.rowsPerRequest), stream(STREAMS.service));
   const mostShadowRows = fleet.levels.at(-1)?.batch.maxBatchSize ?? 1;
   const shadows = new SimulatedShadows(workload.shadowShare, seed, mostShadowRows);
   const engine = new Engine(

@@ -2,6 +2,7 @@
 import { seededRandom } from "../../../planner/cascade/random.ts";
 import type { Fleet, ServiceTimes } from "../../../planner/fleet.ts";
 import { Engine } from "../../../planner/simulate/engine.ts";
+import { Entries } from "../../../planner/simulate/entry.ts";
 import { buildMachinery } from "../../../planner/simulate/machinery.ts";
 import { SimulatedShadows } from "../../../planner/simulate/shadows.ts";
 import { waySource, waysOfConfidences } from "../../../planner/simulate/ways.ts";
@@ -171,7 +172,8 @@ function requestOf({ rowsPerRequest, confidences }: Case, i: number): InferenceR
 }
 
 export function playInSimulator(one: Case): Run {
-  const machinery = buildMachinery(fleetOf(one), seededRandom(1));
+  const entries = new Entries(one.arrivalsMs.length * one.rowsPerRequest);
+  const machinery = buildMachinery(fleetOf(one), entries, seededRandom(1));
   const batches: Batch[][] = one.levels.map(() => []);
   const firstReplica: number[] = [];
   one.levels.reduce((sum, { instances }, k) => {
