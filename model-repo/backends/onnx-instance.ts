@@ -178,6 +178,7 @@ export class OnnxInstance implements ModelInstance {
   }
 
   #replaceAtOnce(link: InstanceLink, reason: InferenceError): void {
+    if (this.#link !== link) return; // it has ended meanwhile
     this.#isReplacedAtOnce = true;
     link.abort(reason);
   }
