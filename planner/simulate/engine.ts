@@ -236,18 +236,40 @@ export class Engine {
     if (replica.joules !== undefined && measuredMs > 0) {
       device.joules += ((replica.joules[batch.rows] ?? 0) * measuredMs) / (nowMs - startedMs);
     }
-    replica.batch = undefined;
     replica.busyMs += nowMs - replica.takenMs;
-    stage.idle.add(replica);
     const next = level.stages[stage.index + 1];
-    if (next !== undefined) {
-      batch.node = device.node;
-      next.waiting.push(batch);
+    if (next === undefined) {
+      this.#release(replica);
+      this.#answer(level, batch);
+    } else if (next.places > 0) {
+      this.#goOn(replica, batch, next);
+    } else {
+      next.blocked.push(replica);
     }
-    if (stage.index === 0) this.#dispatch(level);
-    else this.#handOn(stage);
-    if (next === undefined) this.#answer(level, batch);
-    else this.#handOn(next);
+  }
+
+  /** The batch has room in its next stage, and leaves its replica. */
+  #goOn(replica: SimulatedReplica, batch: Batch, next: SimulatedStage): void {
+    next.places--;
+    batch.node = replica.device.node;
+    next.waiting.push(batch);
+    this.#release(replica);
+    this.#handOn(next);
+  }
+
+  /** The replica takes its next batch, and a batch that was held up for want of room comes after. */
+  #release(replica: SimulatedReplica): void {
+    const { level, stage } = replica;
+    replica.batch = undefined;
+    stage.idle.add(replica);
+    if (stage.index === 0) {
+      this.#dispatch(level);
+      return;
+    }
+    this.#handOn(stage);
+    stage.places++;
+    const blocked = stage.blocked.shift();
+    if (blocked?.batch !== undefined) this.#goOn(blocked, blocked.batch, stage);
   }
 
   /** Replicas of a later stage take whole batches in their order. */

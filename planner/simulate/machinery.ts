@@ -45,6 +45,9 @@ export type BatchObserver = (batch: {
   readonly rows: readonly number[];
 }) => void;
 
+/** Batches of a stage for each replica, running or waiting (`StagePool`). */
+const PLACES_PER_REPLICA = 2;
+
 /**
  * Sets a fleet up. Replicas are free in the order of `fleet.replicas`. `entries`: of as many rows as are asked. Throws INVALID_ARGUMENT where a stage has no
  * replica, or one on a device that does not exist or whose class has no service times.
@@ -80,7 +83,10 @@ export function buildMachinery(fleet: Fleet, entries: Entries, random: () => num
     const joules = joulesByRows(times, stage.energyJ.get(className), level.batch.maxBatchSize);
     return new SimulatedReplica(index, level, simulated, device, sampler, joules);
   });
-  for (const replica of replicas) replica.stage.idle.add(replica);
+  for (const replica of replicas) {
+    replica.stage.idle.add(replica);
+    replica.stage.places += PLACES_PER_REPLICA;
+  }
   for (const level of levels) {
     level.stages.forEach(({ idle }, i) => {
       if (idle.size > 0) return;
@@ -91,12 +97,14 @@ export function buildMachinery(fleet: Fleet, entries: Entries, random: () => num
   return { entries, levels, replicas, devices, links: fleet.links };
 }
 
-function simulatedStage(stage: Stage, index: number): SimulatedStage {
+function simulatedStage({ outputBytesPerRow }: Stage, index: number): SimulatedStage {
   return {
     index,
     idle: new IdleReplicas<SimulatedReplica>(),
     waiting: new Queue(),
-    bytesPerRow: stage.outputBytesPerRow,
+    bytesPerRow: outputBytesPerRow,
+    places: 0,
+    blocked: new Queue(),
   };
 }
 

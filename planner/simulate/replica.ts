@@ -51,6 +51,12 @@ export interface SimulatedStage {
   /** Batches that wait for a replica; unused at the first stage, which takes from the level's queue. */
   readonly waiting: Queue<Batch>;
   readonly bytesPerRow: number;
+  /**
+   * Room for more batches, as in the server's `StagePool`: each replica runs one and one more may wait for it. A batch
+   * without room keeps its replica of the stage before; those replicas wait in turn.
+   */
+  places: number;
+  readonly blocked: Queue<SimulatedReplica>;
 }
 
 export interface SimulatedLevel {
