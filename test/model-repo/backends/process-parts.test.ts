@@ -1,5 +1,6 @@
 /** The pure parts of instances in processes: frames, limits, command lines, restarts, texts. */
 import assert from "node:assert/strict";
+import { closeSync, openSync } from "node:fs";
 import { PassThrough } from "node:stream";
 import { describe, it } from "node:test";
 import fc from "fast-check";
@@ -25,6 +26,7 @@ import {
 } from "../../../model-repo/backends/process-usage.ts";
 import { requestFingerprint } from "../../../model-repo/backends/request-fingerprint.ts";
 import { type RunStatistics, RunTimes, runLimitMs } from "../../../model-repo/backends/run-limit.ts";
+import { openSharedFile, readShared, writeShared } from "../../../model-repo/backends/shared-payload.ts";
 import { fp32, request } from "../../support/tensors.ts";
 
 /** Records as literals make them. */
@@ -163,6 +165,28 @@ describe("frames", () => {
     const broken = Buffer.from(head ?? []);
     broken.fill(0x20, PREFIX_BYTES);
     assert.throws(() => new ReplyReader(() => undefined).push(broken), SyntaxError);
+  });
+});
+
+describe("shared memory", () => {
+  it("takes payloads of some size, in pieces, and gives them back", () => {
+    const file = openSharedFile();
+    assert.ok(file !== undefined, "this system has /dev/shm");
+    const pieces = [new Uint8Array(40_000).fill(1), new Uint8Array(0), new Uint8Array(9).fill(2)];
+    assert.equal(writeShared(file, pieces), true);
+    const target = new Uint8Array(10);
+    readShared(file, target, 39_999);
+    assert.deepEqual([...target], [1, 2, 2, 2, 2, 2, 2, 2, 2, 2]);
+    assert.throws(() => readShared(file, target, 40_000), { code: "INTERNAL", message: /shorter than announced/ });
+    assert.equal(writeShared(file, [new Uint8Array(1_000)]), false, "too small to be worth it");
+    assert.equal(writeShared(file, [new Uint8Array(2 ** 26 + 1)]), false, "too large to keep");
+    closeSync(file);
+  });
+
+  it("leaves to the socket what it has no room for", () => {
+    const full = openSync("/dev/full", "w");
+    assert.equal(writeShared(full, [new Uint8Array(100_000)]), false);
+    closeSync(full);
   });
 });
 
