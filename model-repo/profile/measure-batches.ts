@@ -56,11 +56,11 @@ const LEAST_SAMPLES = 5;
 const BUSY_SHARE = 0.6;
 const GAP_PER_RUN = (1 - BUSY_SHARE) / BUSY_SHARE;
 /**
- * Mean gap at least: caches cool and cores fall asleep within about 8 ms, which makes a run of half a millisecond a third
- * longer (measured: 1.09 ms after gaps of 2 ms, 1.19 of 4, 1.36 of 8, 1.39 of 16). Devices of small models wait so long for
- * their next batch; runs of large models hardly change.
+ * Mean gap at least, as on a server that plans keep busy. Caches cool and cores fall asleep within some milliseconds, which
+ * runs below a millisecond notice (measured, 0.8 ms back to back: 1.09 ms after gaps of 2 ms, 1.19 of 4, 1.36 of 8 and
+ * more): on a server that idles most of the time, small models take up to a quarter longer than profiled.
  */
-const LEAST_GAP_MS = 6;
+const LEAST_GAP_MS = 2;
 
 /** Measures one size after another until all are done, the time is up, memory does not suffice or a run fails. */
 export async function measureBatches(options: MeasureOptions): Promise<MeasuredBatches> {
