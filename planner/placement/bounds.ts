@@ -4,9 +4,7 @@ import type { PlacementModel } from "./model.ts";
 import { findPrices, priceOptions } from "./prices.ts";
 
 /** Partial choices kept while levels are joined. */
-const BEAM = 1024;
-/** Choices whose own bound is computed; the others are bounded together. */
-const EXAMINED = 192;
+const BEAM = 2048;
 
 /** One option a level, and the best that any placement of them could reach: requests a second, or watts. */
 export interface RankedChoice {
@@ -31,11 +29,20 @@ export function rankChoices(model: PlacementModel, count: number): RankedChoices
   if (model.levels.some((level) => level.options.length === 0)) return { choices: [], rest: nothing };
   const { costs, bound } = priceOptions(model, findPrices(model));
   const { choices, leastDropped } = joinLevels(model, costs);
-  const examined = choices
-    .slice(0, EXAMINED)
-    .map(({ options }): RankedChoice => ({ options, bound: splitBound(model, options) }));
-  examined.sort((a, b) => (isThroughput ? b.bound - a.bound : a.bound - b.bound));
-  const leastCost = Math.min(leastDropped, choices[EXAMINED]?.cost ?? Number.POSITIVE_INFINITY);
+  const isBetter = (a: number, b: number): boolean => (isThroughput ? a > b : a < b);
+  const examined: RankedChoice[] = [];
+  let leastCost = leastDropped;
+  for (const { options, cost } of choices) {
+    const last = examined[count - 1];
+    // Prices only fall from here on: no later choice comes among the first `count`.
+    if (last !== undefined && !isBetter(bound(cost), last.bound)) {
+      leastCost = Math.min(leastCost, cost);
+      break;
+    }
+    const own: RankedChoice = { options, bound: splitBound(model, options) };
+    const at = examined.findIndex((each) => isBetter(own.bound, each.bound));
+    examined.splice(at < 0 ? examined.length : at, 0, own);
+  }
   const others = Number.isFinite(leastCost) ? [bound(leastCost)] : [];
   const left = examined.slice(count, count + 1).map((choice) => choice.bound);
   const rest = isThroughput ? Math.max(nothing, ...others, ...left) : Math.min(nothing, ...others, ...left);

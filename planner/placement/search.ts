@@ -92,29 +92,31 @@ class PlacementSearch {
     return this.#kept.best === null || this.#kept.gapTo(bound) > Math.max(this.#model.relativeGap, 1e-9);
   }
 
-  /** Devices counted by class: for the most promising choices one by one, which is quick, then for all options at once. */
+  /** Devices counted by class: for the most promising choices one by one, which is quick, then for their options mixed. */
   async #placeByClass(choices: readonly RankedChoice[], bound: number): Promise<void> {
     if (onlyClass(this.#model) !== null || this.#solver === null) return;
-    for (const { options, bound: own } of choices.slice(0, COUNTED_CHOICES)) {
-      if (!this.#isPromising({ options, bound: own })) break;
-      await this.#solveByClass(options, bound);
+    for (const choice of choices.slice(0, COUNTED_CHOICES)) {
+      if (!this.#isPromising(choice)) break;
+      await this.#solveByClass([choice], bound);
     }
-    if (!this.#isDone(bound)) await this.#solveByClass(null, bound);
+    if (!this.#isDone(bound)) await this.#solveByClass(choices, bound);
   }
 
-  /** `choice` fixes the options; null: the solver chooses them. */
-  async #solveByClass(choice: readonly number[] | null, bound: number): Promise<void> {
+  /** The solver takes each level's option from any of the choices. */
+  async #solveByClass(choices: readonly RankedChoice[], bound: number): Promise<void> {
+    const allowed = this.#model.levels.map((_, k) => [...new Set(choices.map(({ options }) => options[k] ?? 0))]);
     const levels = this.#model.levels.map((level, k) => ({
       ...level,
-      options: level.options.filter((_, p) => choice === null || p === choice[k]),
+      options: (allowed[k] ?? []).flatMap((p) => level.options[p] ?? []),
     }));
     // The scale of rates: for energy the rate itself.
     const scale = this.#model.objective === "energy" ? this.#model.rate : bound;
     const { problem, read } = aggregatedProblem({ ...this.#model, levels }, scale);
-    const solution = await this.#solve(problem, { nodeLimit: choice === null ? 5000 : 500, start: null });
+    const solution = await this.#solve(problem, { nodeLimit: choices.length === 1 ? 500 : 5000, start: null });
     if (!solution?.values) return;
     const layout = read(solution.values);
-    this.#kept.offer({ ...layout, choice: choice ?? layout.choice }, "milp-aggregated");
+    const choice = layout.choice.map((p, k) => allowed[k]?.[p] ?? 0);
+    this.#kept.offer({ ...layout, choice }, "milp-aggregated");
   }
 
   /** All choices by rule; the ones that look best come first. */

@@ -4,7 +4,7 @@ import { after, test } from "node:test";
 import { HighsSolver } from "../../../cli/plan/highs-solver.ts";
 import { seededRandom } from "../../../planner/cascade/random.ts";
 import { aggregatedProblem } from "../../../planner/placement/aggregated.ts";
-import { rankChoices } from "../../../planner/placement/bounds.ts";
+import { boundOf, rankChoices } from "../../../planner/placement/bounds.ts";
 import { evaluate } from "../../../planner/placement/heuristic.ts";
 import { placeHomogeneous } from "../../../planner/placement/homogeneous.ts";
 import { latencyOf, type PlacementModel, placementModel } from "../../../planner/placement/model.ts";
@@ -22,7 +22,7 @@ test("bisection = enumeration over options and replica vectors, both objectives,
   for (let seed = 0; seed < 300; seed++) {
     for (const objective of ["throughput", "energy"] as const) {
       const model = placementModel(oneClassProblem(seed, 3 + (seed % 7), objective), Number.POSITIVE_INFINITY);
-      const layout = placeHomogeneous(model, rankChoices(model, 1).choices[0]?.bound ?? 0);
+      const layout = placeHomogeneous(model, boundOf(model, rankChoices(model, 1)));
       const expected = bestByEnumeration(model);
       if (expected === null) {
         assert.equal(layout, null, `seed ${seed}: nothing fits`);
@@ -41,7 +41,7 @@ test("bisection = enumeration over options and replica vectors, both objectives,
 test("bisection = aggregated MILP to six digits from 8 to 10,000 devices", async () => {
   for (const count of [8, 20, 64, 1000, 10_000]) {
     const model = placementModel(familyProblem(count), Number.POSITIVE_INFINITY);
-    const bound = rankChoices(model, 1).choices[0]?.bound ?? 0;
+    const bound = boundOf(model, rankChoices(model, 1));
     const exact = evaluate(model, placeHomogeneous(model, bound) ?? assert.fail("feasible")).balance.rate;
     const { problem: milp, read } = aggregatedProblem(model, bound);
     const solution = await solver.solve(milp, OPTIONS);
@@ -57,7 +57,7 @@ test("two classes: aggregated MILP = enumeration, both objectives", async () => 
     const objective = seed % 2 === 0 ? "throughput" : "energy";
     const model = placementModel(twoClassProblem(seed, objective), Number.POSITIVE_INFINITY);
     const expected = bestByEnumeration(model);
-    const scale = objective === "energy" ? model.rate : (rankChoices(model, 1).choices[0]?.bound ?? 1);
+    const scale = objective === "energy" ? model.rate : boundOf(model, rankChoices(model, 1));
     const { problem: milp, read } = aggregatedProblem(model, scale);
     const solution = await solver.solve(milp, OPTIONS);
     if (expected === null) {

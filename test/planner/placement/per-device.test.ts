@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, test } from "node:test";
 import { HighsSolver } from "../../../cli/plan/highs-solver.ts";
 import { seededRandom } from "../../../planner/cascade/random.ts";
-import { rankChoices } from "../../../planner/placement/bounds.ts";
+import { boundOf, rankChoices } from "../../../planner/placement/bounds.ts";
 import { evaluate, placeByRule } from "../../../planner/placement/heuristic.ts";
 import { unitsOf } from "../../../planner/placement/layout.ts";
 import { placementModel } from "../../../planner/placement/model.ts";
@@ -25,7 +25,7 @@ test("one class: per-device MILP = enumeration, with and without a start from th
     const model = placementModel(sample, Number.POSITIVE_INFINITY);
     const expected = bestRateByEnumeration(model, CHOICE);
     const warm = placeByRule(model, CHOICE, EFFORT);
-    const bound = rankChoices(model, 1).choices[0]?.bound ?? 1;
+    const bound = boundOf(model, rankChoices(model, 1));
     const milp = deviceProblem(
       model,
       CHOICE,
