@@ -10,6 +10,8 @@ export interface ChildProcessStatus {
   readonly cpus: string;
   /** Soft limit of private memory in bytes; undefined: none. */
   readonly memoryLimitBytes: number | undefined;
+  /** Private memory that the limit counts. */
+  readonly dataBytes: number;
   readonly command: string;
 }
 
@@ -31,6 +33,7 @@ async function statusOf(pid: number, parent: number): Promise<ChildProcessStatus
     pid,
     cpus: /^Cpus_allowed_list:\s*(\S+)$/m.exec(status)?.[1] ?? "",
     memoryLimitBytes: limit === undefined ? undefined : Number(limit),
+    dataBytes: Number(/^VmData:\s*(\d+) kB$/m.exec(status)?.[1]) * 1024,
     command,
   };
 }

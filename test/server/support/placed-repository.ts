@@ -20,7 +20,9 @@ import { fp32 } from "../../support/tensors.ts";
 
 export const WIDTH = 64;
 const CLASSES = 4;
-const GIANT_LAYERS = 4;
+const GIANT_LAYERS = 5;
+/** After three layers of two nodes: two of the wide products on either side. */
+const CUT = 6;
 const GOLDEN_ROWS = 4;
 /** Memory of a device: room for every process of these models. */
 const DEVICE_BYTES = 512 * 2 ** 20;
@@ -129,7 +131,8 @@ function perceptron(layers: number, width: number, seed: number): Buffer {
   const random = seededRandom(seed);
   const weight = (name: string, rows: number, columns: number) => {
     const scale = 3 / Math.sqrt(rows);
-    const values = Float32Array.from({ length: rows * columns }, () => scale * (2 * random() - 1));
+    const values = new Float32Array(rows * columns);
+    for (let i = 0; i < values.length; i++) values[i] = scale * (2 * random() - 1);
     return tensor(name, "FP32", [rows, columns], new Uint8Array(values.buffer));
   };
   const hidden = Array.from({ length: layers }, (_, i) => i);
@@ -159,7 +162,7 @@ async function stagedPlan(models: string, folder: string, memoryBytes: number): 
     modelPath: join(models, "giant", "1", "model.onnx"),
     optimisation: "extended",
     graphHash: "",
-    cuts: [GIANT_LAYERS],
+    cuts: [CUT],
     feed: [inputRows(GOLDEN_ROWS, 3)],
     directory: join(folder, "stages"),
     stageIds: ["giant-0", "giant-1"],
