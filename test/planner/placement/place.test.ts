@@ -64,9 +64,9 @@ test("every placement keeps memory, time and demand; rules alone are not better 
           : (result.watts ?? 0) <= (byRule.watts ?? 0) * (1 + sample.relativeGap);
       assert.ok(isNotWorse);
     }),
-    { numRuns: 60, seed: 5 },
+    { numRuns: 40, seed: 5 },
   );
-  assert.ok(placedCount > 25, `${placedCount} feasible`);
+  assert.ok(placedCount > 15, `${placedCount} feasible`);
 });
 
 test("one more device, more memory or a faster class never hurts", async () => {

@@ -29,7 +29,7 @@ test("golden: the search finds 3.25, 2.166667 and 1.625 seconds a request and pr
 
 test("two classes, two options a level: the search = enumeration over options and placements, both objectives", async () => {
   let feasible = 0;
-  for (let seed = 0; seed < 50; seed++) {
+  for (let seed = 0; seed < 36; seed++) {
     const sample = twoClasses(seed, seed % 2 === 0 ? "throughput" : "energy");
     const expected = bestOfAllLayouts(placementModel(sample, Number.POSITIVE_INFINITY));
     const result = await place(sample, solver);
@@ -41,9 +41,11 @@ test("two classes, two options a level: the search = enumeration over options an
     const value = sample.objective === "throughput" ? result.rate : (result.watts ?? 0);
     assert.ok(Math.abs(value - expected) <= 1e-5 * expected, `seed ${seed}: ${value}, not ${expected}`);
     assert.ok(result.optimalityGap < 1e-5, `seed ${seed}: gap ${result.optimalityGap}`);
+    const isBelow = sample.objective === "throughput" ? result.bound < expected : result.bound > expected;
+    assert.ok(!isBelow || Math.abs(result.bound - expected) < 1e-5 * expected, `seed ${seed}: bound ${result.bound}`);
     feasible++;
   }
-  assert.ok(feasible > 30, `${feasible} feasible instances`);
+  assert.ok(feasible > 22, `${feasible} feasible instances`);
 });
 
 function twoClasses(seed: number, objective: PlacementProblem["objective"]): PlacementProblem {
