@@ -75,9 +75,10 @@ export function waysOfExits(
   random: () => number,
 ): Uint32Array {
   const reach = reachOf(paths);
+  const entry = entryOf(paths);
   return Uint32Array.from(exits, (exit) => {
     let way = 1 << exit;
-    for (let level = exit; level > 0; ) {
+    for (let level = exit; level > entry; ) {
       const target = level;
       const weights = reach.slice(0, target).map((share, k) => share * (paths[k]?.[target] ?? 0));
       const total = weights.reduce((sum, weight) => sum + weight, 0);

@@ -97,6 +97,18 @@ test("ways of recorded exits end there, and the levels before them are as freque
   assert.ok(Math.abs(direct.filter((way) => way === 0b111).length / 60_000 - 0.18) < 0.01);
 });
 
+test("ways of paths that begin at a later level do not pass the ones before it", () => {
+  const paths = [
+    [0, 0, 0],
+    [0, 0.5, 0.5],
+    [0, 0, 1],
+  ];
+  const random = seededRandom(6);
+  assert.deepEqual([...waysOfExits([1, 2], paths, random)], [0b010, 0b110]);
+  const drawn = new Set(Array.from({ length: 50 }, waySource({ kind: "paths", paths }, random)));
+  assert.deepEqual([...drawn].sort(), [0b010, 0b110]);
+});
+
 test("percentiles are exact, the sketch is within 1.6 %", () => {
   const random = seededRandom(5);
   const values = Float64Array.from({ length: 20_001 }, () => Math.exp(8 * random() - 3));
