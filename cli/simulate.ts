@@ -74,7 +74,7 @@ function playVariants({ fleet, workload }: SimulateInputs, options: SimulateOpti
   if (!options.comparesLastLevel || levels === 1) return [planned];
   const alone = { ...workload, routing: lastLevelOnly(levels), shadowShare: 0 };
   const reach = fleet.levels.map((_, k) => (k === levels - 1 ? 1 : 0));
-  return [planned, play("last level only", alone, reach)];
+  return [planned, play("last level", alone, reach)];
 }
 
 function toJson(

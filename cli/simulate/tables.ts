@@ -69,11 +69,13 @@ function rowText(rows: number): string {
 
 function variantCells({ name, result, mostRate }: Variant): string[] {
   const { mean, p50, p95, p99 } = result.latencyMs;
+  // Where more arrives than is answered, latency tells only how long the simulation was.
+  const hasEnd = result.throughput >= 0.97 * result.offeredRate;
   return [
     name,
     significant(result.throughput),
     percent(result.goodput, result.measuredRequests),
-    ...[mean, p50, p95, p99].map(significant),
+    ...[mean, p50, p95, p99].map((latencyMs) => (hasEnd ? significant(latencyMs) : "grows")),
     significant(result.energy?.watts ?? Number.NaN),
     significant(result.energy?.joulesPerRequest ?? Number.NaN),
     mostRate === undefined ? NO_NUMBER : significant(mostRate),

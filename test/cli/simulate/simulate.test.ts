@@ -59,7 +59,7 @@ test("a plan is played on its own workload, with the last level alone beside it"
   assert.equal(stderr, "");
   assert.equal(code, 0);
   assert.match(stdout, /100 requests\/s \(Poisson\) of 1 row, 99.0 % to be answered within 100 ms/);
-  assert.match(stdout, /as planned .*\nlast level only /);
+  assert.match(stdout, /as planned .*\nlast level /);
   assert.match(stdout, /\ncore0 +core +2 /);
   assert.match(stdout, /The objective holds\./);
 });
@@ -77,6 +77,7 @@ test("as JSON, the same for the same seed; more requests than fit are told", asy
   assert.ok(variants[0].energy.watts > 20 && variants[0].energy.watts <= 60);
   assert.equal((await run(...flags)).stdout, stdout);
   const text = await run("--plan", plan, "--requests", "3000", "--rate", "4000");
+  assert.match(text.stdout, /as planned .* grows +grows +grows +grows /);
   assert.match(text.stdout, /The objective does not hold: too few requests are answered in time/);
 });
 
