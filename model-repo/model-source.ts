@@ -41,6 +41,8 @@ export interface ModelSource {
   readonly dependencies: readonly string[];
   /** By number, what the plan said of the versions when the model was read. */
   readonly placements: ReadonlyMap<number, ModelPlacement>;
+  /** See `LoadContext`. */
+  readonly plannedCascade?: { readonly isPointNamed: boolean } | undefined;
   /** Changes with everything that a version is loaded from. */
   fingerprintOf(version: number): string;
 }
@@ -80,6 +82,13 @@ export async function readModelSource(
     name,
     directory,
     resolved: placed(resolved, cascadePlacement),
+    plannedCascade:
+      cascadePlacement === undefined
+        ? undefined
+        : {
+            isPointNamed:
+              resolved.config.parameters["operating_point"]?.string_value === cascadePlacement.operatingPoint,
+          },
     override,
     wanted,
     dependencies: [...dependencies],

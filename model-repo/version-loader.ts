@@ -83,6 +83,7 @@ export class VersionLoader {
       log,
       maxQueuedRequests,
       backendConfig,
+      plannedCascade: source.plannedCascade,
       allowUncertified,
       coreCount,
       claimThreads: (count) => {

@@ -22,6 +22,11 @@ export interface LoadContext {
   readonly backendConfig: BackendConfig;
   /** Where a plan puts this version; absent: instances as the configuration says. */
   readonly placement?: ModelPlacement | undefined;
+  /**
+   * A plan wrote the cascade's operating point and gears into `resolved`: unlike the configuration's own words they are no
+   * consent to points without a certificate. `isPointNamed`: the configuration names the plan's point too.
+   */
+  readonly plannedCascade?: { readonly isPointNamed: boolean } | undefined;
   /** `--allow-uncertified`: cascades may use operating points without a valid certificate. */
   readonly allowUncertified: boolean;
   /** Cores that a model's execution threads may use together. */

@@ -6,7 +6,7 @@ import type { CascadeFile, Gate } from "../../proto/files/cascade-file.ts";
 import { policyHash } from "../../proto/files/policy-hash.ts";
 import { parseCascadeFile } from "../../proto/files/read-cascade-file.ts";
 import { CascadeModel } from "../../scheduler/cascade/cascade-model.ts";
-import { NO_GEARS } from "../../scheduler/cascade/gears.ts";
+import { type GearTable, NO_GEARS } from "../../scheduler/cascade/gears.ts";
 import { lastLevelOnlyPoint } from "../../scheduler/cascade/policy.ts";
 import { isCascadeReady } from "../../scheduler/cascade/readiness.ts";
 import type { Model } from "../../scheduler/model.ts";
@@ -50,7 +50,7 @@ export async function loadCascade(context: LoadContext): Promise<ServedCascade> 
     ...fixed,
     file,
     // Without a certificate for the default, load chooses no cheaper point either.
-    gears: start === undefined ? NO_GEARS : gears,
+    gears: start === undefined ? NO_GEARS : gearsToUse(context, gears, selectable),
     operatingPoint,
     selectablePoints: selectable,
     onDriftAlarm: ({ detector, text }) => {
@@ -65,7 +65,7 @@ export async function loadCascade(context: LoadContext): Promise<ServedCascade> 
   if (start === undefined) {
     log.warn(
       { model: config.name, version: context.version, operatingPoint },
-      `model '${config.name}': the certificate of the default operating point '${file.default}' is void, so the last ` +
+      `model '${config.name}': the certificate of the operating point '${parameters.operatingPoint ?? file.default}' is void, so the last ` +
         "level answers alone: calibrate again, or choose a point knowingly in config.pbtxt or by --allow-uncertified",
     );
   }
@@ -118,19 +118,22 @@ async function findCertificates(
  * gives way to the last level (undefined), so that a changed level neither stops the service nor breaks a promise.
  */
 function startPoint(
-  { allowUncertified, resolved: { config } }: LoadContext,
+  { allowUncertified, plannedCascade, resolved: { config } }: LoadContext,
   file: CascadeFile,
   parameters: CascadeParameters,
   certificates: ReadonlyMap<string, CertificateFinding>,
 ): string | undefined {
-  if (parameters.operatingPoint !== undefined) return parameters.operatingPoint;
-  const state = certificates.get(file.default)?.state;
-  if (allowUncertified || state === "valid" || state === "unverified") return file.default;
+  const point = parameters.operatingPoint ?? file.default;
+  const isNamed = parameters.operatingPoint !== undefined && plannedCascade?.isPointNamed !== false;
+  if (isNamed) return point;
+  const state = certificates.get(point)?.state;
+  if (allowUncertified || state === "valid" || state === "unverified") return point;
   if (state === "void") return undefined;
   throw new InferenceError(
     "INVALID_ARGUMENT",
-    `cascade '${config.name}': the default operating point '${file.default}' is uncertified: certify it, or choose it ` +
-      `knowingly with parameters { key: "operating_point" value: { string_value: "${file.default}" } } in config.pbtxt ` +
+    `cascade '${config.name}': the ${plannedCascade === undefined ? "default" : "plan's"} operating point '${point}' is ` +
+      "uncertified: certify it, or choose it knowingly with " +
+      `parameters { key: "operating_point" value: { string_value: "${point}" } } in config.pbtxt ` +
       "or --allow-uncertified",
   );
 }
@@ -156,6 +159,24 @@ function selectablePoints(
       return name === operatingPoint || allowUncertified || state === "valid" || state === "unverified";
     }),
   );
+}
+
+/** A plan's gears were certified when it was made; one that is not any more is left out. */
+function gearsToUse(
+  { plannedCascade, log, resolved: { config } }: LoadContext,
+  table: GearTable,
+  selectable: ReadonlySet<string>,
+): GearTable {
+  if (plannedCascade === undefined) return table;
+  const gears = table.gears.filter(({ point }) => selectable.has(point));
+  for (const { point } of table.gears) {
+    if (selectable.has(point)) continue;
+    log.warn(
+      { model: config.name, point },
+      `model '${config.name}': the plan's gear '${point}' has no valid certificate`,
+    );
+  }
+  return { ...table, gears };
 }
 
 function logFinding(context: LoadContext, operatingPoint: string, { state, reason }: CertificateFinding): void {

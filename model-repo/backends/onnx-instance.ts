@@ -10,6 +10,7 @@ import { openProcess } from "./instance-process.ts";
 import type { LoadedMessage, RanMessage, SessionSettings } from "./instance-protocol.ts";
 import { afterCrash, afterRun, NO_CRASHES } from "./instance-restart.ts";
 import { openThread } from "./instance-thread.ts";
+import { LoadedFiles } from "./loaded-files.ts";
 import type { ProcessLimits } from "./process-command.ts";
 import { RunTimes, runLimitMs } from "./run-limit.ts";
 
@@ -37,6 +38,8 @@ export interface OnnxInstanceOptions {
   readonly log: Log;
   /** Another main file for the thread or process; tests pass one that misbehaves. */
   readonly mainFile?: URL;
+  /** It is started again only while these are as they were; absent: whatever they have become. */
+  readonly files?: readonly string[];
   /** 0 to below 1, for the jitter of restarts. */
   readonly random?: () => number;
 }
@@ -52,6 +55,7 @@ export class OnnxInstance implements ModelInstance {
   readonly #allOutputs: readonly string[];
   readonly #placement: InstancePlacement;
   readonly #runTimes = new RunTimes();
+  readonly #files: LoadedFiles;
   #link: InstanceLink | undefined;
   #outage: Outage | undefined;
   #onOutageChange: () => void = () => undefined;
@@ -70,6 +74,7 @@ export class OnnxInstance implements ModelInstance {
     this.name = options.name;
     this.#options = options;
     this.#placement = options.placement ?? THREAD;
+    this.#files = new LoadedFiles(options.files);
     this.#allOutputs = options.outputs.map((output) => output.name);
   }
 
@@ -196,6 +201,7 @@ export class OnnxInstance implements ModelInstance {
 
   async #start(): Promise<void> {
     const { clock, modelPath, settings } = this.#options;
+    await this.#files.check(this.#label());
     const startedMs = clock.now();
     const { link, loaded } = await InstanceLink.start({
       label: this.#label(),

@@ -105,6 +105,7 @@ function stageOptions(
         };
   return stage.copies.map((copy, i) => ({
     ...own,
+    files: [own.modelPath, stage.weights ?? []].flat(),
     name: `${stage.id}_${i}`,
     model: resolved.config.name,
     settings: {

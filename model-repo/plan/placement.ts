@@ -20,6 +20,8 @@ export interface PlacedStage {
   readonly id: string;
   /** Absolute path of the stage's file; undefined: the model's own. */
   readonly file: string | undefined;
+  /** Absolute path of the weights that the stage's file refers to; undefined: they are inside. */
+  readonly weights: string | undefined;
   /** Names; empty where the stage is the whole model. */
   readonly inputs: readonly PlacedTensor[];
   readonly outputs: readonly PlacedTensor[];

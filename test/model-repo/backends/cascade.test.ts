@@ -9,7 +9,7 @@ import { policyHash } from "../../../proto/files/policy-hash.ts";
 import { parseCascadeFile } from "../../../proto/files/read-cascade-file.ts";
 import { BatchedModel } from "../../../scheduler/batched-model.ts";
 import { VirtualClock } from "../../../scheduler/clock.ts";
-import { certificate } from "../../support/cascades.ts";
+import { certificate, expectation } from "../../support/cascades.ts";
 import { readConfig } from "../../support/model-configs.ts";
 import { temporaryFiles } from "../../support/temporary-files.ts";
 import { signature, spec } from "../../support/tensors.ts";
@@ -190,6 +190,42 @@ describe("cascade backend", () => {
     const config = `${CONFIG} ${parameter("operating_point", "AP")}`;
     const configured = await setUp(test, { json: cascadeJson("sha256:other"), config });
     assert.equal((await load(configured.context)).operatingPoint, "AP");
+  });
+
+  it("takes a plan's point for no consent: it must be certified, or named by the configuration as well", async (test) => {
+    // The plan's point is in the configuration by the time a backend loads.
+    const config = `${CONFIG} ${parameter("operating_point", "AP")}`;
+    const planned = { isPointNamed: false };
+    const uncertified = await setUp(test, { json: cascadeJson(), config });
+    await assert.rejects(
+      load({ ...uncertified.context, plannedCascade: planned }),
+      /the plan's operating point 'AP' is uncertified: certify it/,
+    );
+    const changed = await setUp(test, { json: cascadeJson("sha256:other"), config });
+    assert.equal((await load({ ...changed.context, plannedCascade: planned })).operatingPoint, "last-level-only");
+    const named = await setUp(test, { json: cascadeJson("sha256:other"), config });
+    assert.equal((await load({ ...named.context, plannedCascade: { isPointNamed: true } })).operatingPoint, "AP");
+  });
+
+  it("leaves a plan's gear out whose certificate is gone, and says so", async (test) => {
+    const expected = {
+      ...expectation(),
+      reach: [1, 0.4],
+      paths: [
+        [0.6, 0.4],
+        [0, 1],
+      ],
+      confidences: null,
+    };
+    const points = ["AP", "EO"].map((name) => ({ name, gates: [{ accept: 0.9 }], expected, certificate: null }));
+    const json = cascadeJson(undefined, { operatingPoints: points });
+    const config = `${CONFIG} ${parameter("operating_point", "AP")} ${parameter("gears", "AP@0/s,EO@10/s")}`;
+    const { context, logged } = await setUp(test, { json, config });
+    const leftOut = () => logged.flatMap(({ fields }) => fields["point"] ?? []);
+    await load(context);
+    assert.deepEqual(leftOut(), [], "the configuration's own gears are its own business");
+    await load({ ...context, plannedCascade: { isPointNamed: true } });
+    assert.deepEqual(leftOut(), ["EO"]);
   });
 
   it("compares the files of its levels with what was calibrated", async (test) => {
