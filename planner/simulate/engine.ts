@@ -8,6 +8,7 @@ import type { SimulatedDevice } from "./device.ts";
 import { type Batch, type Entries, NONE } from "./entry.ts";
 import { EventHeap } from "./event-heap.ts";
 import type { BatchObserver, Demand, Machinery } from "./machinery.ts";
+import { Population } from "./population.ts";
 import type { SimulatedLevel, SimulatedReplica, SimulatedStage } from "./replica.ts";
 import { Rows } from "./rows.ts";
 
@@ -28,9 +29,7 @@ export class Engine {
   readonly #due: { readonly level: SimulatedLevel; readonly sequence: number }[] = [];
   readonly #entries: Entries;
   readonly #rows: Rows;
-  #inSystem = 0;
-  #changedMs = 0;
-  #requestMs = 0;
+  readonly #population: Population;
   /** When each request was answered; NaN: refused, or not yet. */
   readonly finishedMs: Float64Array;
   #refusedRequests = 0;
@@ -42,6 +41,7 @@ export class Engine {
     this.#machinery = machinery;
     this.#demand = demand;
     this.#observer = observer;
+    this.#population = new Population(demand.window);
     const requests = demand.arrivalsMs.length;
     const mostRows = machinery.levels.map((level) => level.batch.maxBatchSize);
     this.#entries = machinery.entries;
@@ -56,7 +56,7 @@ export class Engine {
 
   /** Mean number of requests in the system over the window. */
   get meanInSystem(): number {
-    return this.#requestMs / this.#demand.window.lengthMs;
+    return this.#population.mean;
   }
 
   /** Plays all arrivals, and on until the last request is answered. */
@@ -119,11 +119,11 @@ export class Engine {
   }
 
   #arrive(request: number): void {
-    this.#countRequests(1, this.#nowMs);
+    this.#population.change(1, this.#nowMs);
     this.#rows.enter(request);
     this.#sendGroups(0);
     if (request < this.#demand.arrivalsMs.length - 1) return;
-    this.underWay = this.#inSystem;
+    this.underWay = this.#population.count;
     this.refusedAtLastArrival = this.#refusedRequests;
   }
 
@@ -305,7 +305,7 @@ export class Engine {
       if (!isComplete) continue;
       hasAnswered = true;
       this.finishedMs[request] = this.#nowMs;
-      this.#countRequests(-1, this.#nowMs);
+      this.#population.change(-1, this.#nowMs);
       shadows.offer(rows, request);
     }
     if (hasAnswered && !shadows.areOff) this.#sendShadows();
@@ -333,14 +333,7 @@ export class Engine {
   #refuse(request: number): void {
     if (!this.#rows.refuse(request)) return;
     this.#refusedRequests++;
-    this.#countRequests(-1, this.#nowMs);
-  }
-
-  /** Adds up how many requests are in the system for how long. */
-  #countRequests(change: number, nowMs: number): void {
-    this.#requestMs += this.#inSystem * this.#demand.window.overlapMs(this.#changedMs, nowMs);
-    this.#inSystem += change;
-    this.#changedMs = nowMs;
+    this.#population.change(-1, this.#nowMs);
   }
 
   #observe(replica: SimulatedReplica, batch: Batch): void {

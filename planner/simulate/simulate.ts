@@ -1,6 +1,7 @@
 /**
- * What-if: plays a workload on a fleet and tells latency, goodput, utilisation and energy. Deterministic by seed; the
- * model and what it leaves out are in docs/planner.md.
+ * What-if: plays a workload on a fleet and tells latency, goodput, utilisation and energy. Deterministic by seed. Not
+ * played: failures, deadlines and queue timeouts, the order of answers (`preserveOrdering`), and the server's own work on
+ * a request, for which `overheadMs` stands.
  */
 import { InferenceError } from "../../proto/errors.ts";
 import { seededRandom } from "../cascade/random.ts";
