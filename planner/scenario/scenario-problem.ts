@@ -20,6 +20,8 @@ export interface ScenarioVariant {
 /** Share of a device's memory that models may take; the rest is for the runtime (planner.md 6). */
 const MEMORY_SHARE = 0.9;
 const RELATIVE_GAP = 0.005;
+/** A level waits this share of the latency objective for its batch to fill: without it, more copies mean emptier batches. */
+const QUEUE_SHARE = 0.05;
 
 /**
  * Conditions of the closed form: the largest batches, the fewest stages. `baselineBatching` `single` is the baseline as
@@ -102,7 +104,12 @@ function levelOptions(
     const stages = Array.from({ length: count }, (_, i) => stageOf(scenario, level, times, count, i));
     return times.map(({ rows }) => ({
       stages,
-      batch: { maxBatchSize: rows, preferredBatchSizes: [], maxQueueDelayMs: 0, preserveOrdering: false },
+      batch: {
+        maxBatchSize: rows,
+        preferredBatchSizes: [rows],
+        maxQueueDelayMs: rows === 1 ? 0 : QUEUE_SHARE * scenario.workload.slo.latencyMs,
+        preserveOrdering: false,
+      },
       meanRows: Math.min(rows, meanRows ?? rows),
     }));
   });

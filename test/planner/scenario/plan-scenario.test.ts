@@ -78,11 +78,17 @@ test("differs where levels may share devices: the planner needs fewer than the f
 });
 
 test("differs where batches do not fill: a request then takes more than the formula says", async () => {
-  const { levels } = sampleJson(0.05) as { levels: { times: unknown[] }[] };
+  const { levels, workload } = sampleJson(0.05) as {
+    levels: { times: unknown[] }[];
+    workload: Record<string, unknown>;
+  };
   const batched = levels.map((level, k) =>
     k < 2 ? level : { ...level, times: [...level.times, { rows: 16, ms: 6400 }] },
   );
-  const scenario = sampleScenario(0.05, { levels: batched });
+  const scenario = sampleScenario(0.05, {
+    levels: batched,
+    workload: { ...workload, slo: { latencyMs: 20_000 } },
+  });
   const formula = energyRatio(ratioConditions(scenario, 100, FAIR));
   const cascade = await planned(scenario, 100, CASCADE);
   assert.ok((cascade.simulated.levels[2]?.meanBatch ?? 16) < 12);
