@@ -7,6 +7,7 @@ import type { ModelConfig, ModelInstanceGroup } from "../config/model-config.ts"
 import type { BackendConfig } from "./backend.ts";
 import type { Device, SessionSettings } from "./instance-protocol.ts";
 import type { InstancePlacement } from "./onnx-instance.ts";
+import { checkLimits, type ProcessLimits } from "./process-command.ts";
 
 /** One session of a model. */
 export interface PlannedInstance {
@@ -123,7 +124,10 @@ function placementOf(
     memoryLimitBytes: number("memory_limit_bytes"),
     runLimitMs: number("run_time_limit_ms"),
   };
-  if (isolation === "process") return { isolation, ...limits };
+  if (isolation === "process") {
+    checkProcess(config, limits);
+    return { isolation, ...limits };
+  }
   if (isolation !== "thread") {
     const text = `parameter 'isolation' is '${isolation}', expected 'thread' or 'process'`;
     throw new InferenceError("INVALID_ARGUMENT", `model '${config.name}': ${text}`);
@@ -134,6 +138,16 @@ function placementOf(
     throw new InferenceError("INVALID_ARGUMENT", `model '${config.name}': ${text}`);
   }
   return { isolation };
+}
+
+/** Limits that hold nowhere are found without starting a process. */
+function checkProcess(config: ModelConfig, limits: ProcessLimits): void {
+  try {
+    checkLimits(limits);
+  } catch (error) {
+    const { code, message } = InferenceError.from(error);
+    throw new InferenceError(code, `model '${config.name}': ${message}`);
+  }
 }
 
 const PROCESS_PARAMETERS = ["cpus", "memory_limit_bytes", "run_time_limit_ms"];

@@ -24,30 +24,33 @@ const SMALLEST_LIMIT_BYTES = 96 * 2 ** 20;
 
 const CPUS = /^\d+(-\d+(:\d+)?)?(,\d+(-\d+(:\d+)?)?)*$/;
 
+/** Throws where limits can hold on no machine: INVALID_ARGUMENT, RESOURCE_EXHAUSTED for too little memory. */
+export function checkLimits({ cpus, memoryLimitBytes }: ProcessLimits): void {
+  if (cpus !== undefined && !CPUS.test(cpus)) {
+    throw new InferenceError("INVALID_ARGUMENT", `core set '${cpus}' is not a list such as '0-3,8'`);
+  }
+  if (memoryLimitBytes !== undefined && memoryLimitBytes < SMALLEST_LIMIT_BYTES) {
+    const text = `the memory limit of ${(memoryLimitBytes / 2 ** 20).toFixed(0)} MiB is too small`;
+    throw new InferenceError(
+      "RESOURCE_EXHAUSTED",
+      `${text}: a process needs ${SMALLEST_LIMIT_BYTES / 2 ** 20} MiB before it holds a model`,
+    );
+  }
+}
+
 /**
  * Wraps a command: it is pinned to its cores, its private memory is limited (RLIMIT_DATA: writable private mappings,
  * heap and stacks, which is what weights and arenas are), and it is killed when the server dies even while it hangs in
  * native code. UNAVAILABLE where a limit was asked for and the tool for it is missing.
  */
 export function limitedCommand(command: ProcessCommand, limits: ProcessLimits, find: FindProgram): ProcessCommand {
+  checkLimits(limits);
   const { cpus, memoryLimitBytes } = limits;
   let words = [command.file, ...command.args];
   if (memoryLimitBytes !== undefined) {
-    if (memoryLimitBytes < SMALLEST_LIMIT_BYTES) {
-      const text = `the memory limit of ${(memoryLimitBytes / 2 ** 20).toFixed(0)} MiB is too small`;
-      throw new InferenceError(
-        "RESOURCE_EXHAUSTED",
-        `${text}: a process needs ${SMALLEST_LIMIT_BYTES / 2 ** 20} MiB before it holds a model`,
-      );
-    }
     words = [needed(find, "prlimit", "memory limit"), `--data=${memoryLimitBytes}:${memoryLimitBytes}`, ...words];
   }
-  if (cpus !== undefined) {
-    if (!CPUS.test(cpus)) {
-      throw new InferenceError("INVALID_ARGUMENT", `core set '${cpus}' is not a list such as '0-3,8'`);
-    }
-    words = [needed(find, "taskset", "core set"), "--cpu-list", cpus, ...words];
-  }
+  if (cpus !== undefined) words = [needed(find, "taskset", "core set"), "--cpu-list", cpus, ...words];
   // Without it a child notices the server's death by its closed socket, as soon as its run is over.
   const setpriv = find("setpriv");
   if (setpriv !== undefined) words = [setpriv, "--pdeathsig", "KILL", ...words];

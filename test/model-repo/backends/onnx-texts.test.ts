@@ -168,6 +168,13 @@ describe("planOnnx", () => {
       memoryLimitBytes: 8_000_000_000,
       runLimitMs: 5_000,
     });
+    assert.throws(() => planOnnx(config({ isolation: "process", cpus: "all" }), new Map(), 8), {
+      code: "INVALID_ARGUMENT",
+      message: "model 'm': core set 'all' is not a list such as '0-3,8'",
+    });
+    assert.throws(() => planOnnx(config({ isolation: "process", memory_limit_bytes: "1000" }), new Map(), 8), {
+      code: "RESOURCE_EXHAUSTED",
+    });
     assert.throws(() => planOnnx(config({ cpus: "0-1" }), new Map(), 8), {
       code: "INVALID_ARGUMENT",
       message: "model 'm': parameter 'cpus' needs a process: add parameter 'isolation' with the value 'process'",
