@@ -45,7 +45,7 @@ export class PlanPlacements implements PlacementSource {
 
 function modelPlacement(plan: PlanFile, model: PlannedModel, directory: string): ModelPlacement {
   const planned = plan.stages.filter((stage) => stage.model === model.name).sort((a, b) => a.index - b.index);
-  const stages = planned.map((stage) => placedStage(plan, stage, directory));
+  const stages = planned.map((stage) => placedStage(plan, model, stage, directory));
   const files = planned.map((stage) => stage.file);
   const copies = stages.map((stage) => stage.copies);
   return {
@@ -63,10 +63,11 @@ function modelPlacement(plan: PlanFile, model: PlannedModel, directory: string):
   };
 }
 
-function placedStage(plan: PlanFile, stage: PlannedStage, directory: string): PlacedStage {
+function placedStage(plan: PlanFile, { weights }: PlannedModel, stage: PlannedStage, directory: string): PlacedStage {
   return {
     id: stage.id,
     file: stage.file === null ? undefined : join(directory, stage.file.path),
+    weights: weights === null ? undefined : join(directory, weights.path),
     inputs: stage.inputs,
     outputs: stage.outputs,
     graphOptimizationLevel: stage.graphOptimizationLevel,
