@@ -94,15 +94,17 @@ export function keptWatts(model: PlacementModel, bins: readonly Bin[]): number {
 
 /**
  * The exact best division of the load: an LP over the flow of each unit in each bin. Throughput: the highest rate, among
- * those the least energy; energy: the least energy at the model's rate, or the highest rate where that is out of reach.
- * `isSearch` leaves the energy of a throughput layout out, which a search does not look at.
+ * those the least energy; energy: the least energy at the model's rate, or the highest rate where that is out of reach. Then
+ * the busiest device is as little busy as can be. `isSearch` leaves out what a search does not look at: the energy of a
+ * throughput layout, and how evenly devices are busy.
  */
 export function balanceLayout(model: PlacementModel, layout: Layout, isSearch: boolean): Balance {
   const { units, bins } = layout;
   const arcs = bins.flatMap((bin, b) => bin.units.map((u) => ({ b, u, cost: units[u]?.on[bin.classIndex] })));
   const scale = rateScale(model, units, bins);
   const isEnergy = model.objective === "energy";
-  const width = arcs.length + 1;
+  // Columns: the rate, one flow an arc, and the share of its time that every device has left.
+  const width = arcs.length + 2;
   const rows: Float64Array[] = [];
   const limits: number[] = [];
   const addRow = (limit: number): Float64Array => {
@@ -116,6 +118,7 @@ export function balanceLayout(model: PlacementModel, layout: Layout, isSearch: b
   for (const row of unitRows) row[0] = 1;
   // Row b: share of the bin's time that its flows take <= 1.
   const binRows = bins.map((bin) => (bin.units.length === 0 ? null : addRow(1)));
+  for (const row of binRows) if (row !== null) row[width - 1] = 1;
   for (const [a, { b, u, cost }] of arcs.entries()) {
     const capacity = (bins[b]?.count ?? 0) * model.utilisationCap;
     const unitRow = unitRows[u];
@@ -129,8 +132,9 @@ export function balanceLayout(model: PlacementModel, layout: Layout, isSearch: b
   const isEnergyKnown = joules.every((each) => Number.isFinite(each));
   if (isEnergyKnown && !(isSearch && !isEnergy)) {
     const most = Math.max(...joules, Number.MIN_VALUE);
-    objectives.push([0, ...joules.map((each) => -each / most)]);
+    objectives.push([0, ...joules.map((each) => -each / most), 0]);
   }
+  if (!isSearch) objectives.push(Array.from({ length: width }, (_, j) => (j === width - 1 ? 1 : 0)));
   const solution = solveLinearProgram({ objectives, rows, limits });
   return readBalance(model, layout, solution, { scale, isKnown: isEnergyKnown });
 }
