@@ -58,7 +58,7 @@ describe("another plan under load", () => {
   }
 
   it("takes the place of the one before; no request is lost", async (t) => {
-    const started = await serve(t);
+    const started = await serve(t, "--allow-uncertified");
     const { server, write, infer } = started;
     const load = await SteadyLoad.start(infer, ["giant", "small"]);
     const staged = await pids();
