@@ -15,8 +15,10 @@ export interface RatioCondition {
 
 export interface RatioCheck {
   readonly conditions: readonly RatioCondition[];
-  /** Ratio that no load exceeds: device seconds of the last level alone over those of the cascade, shadows included. */
+  /** Ratio that no load exceeds: device seconds of the last level alone over those of the cascade, every shadow run. */
   readonly ceiling: number;
+  /** The same without shadows. */
+  readonly unwatchedCeiling: number;
 }
 
 /** Against giant-only on the same server with the same batches, devices that are not needed switched off. */
@@ -60,7 +62,7 @@ export function checkRatio(scenario: Scenario, ratio: number): RatioCheck {
       isMet: certificate !== null,
     },
   ];
-  return { conditions, ceiling };
+  return { conditions, ceiling, unwatchedCeiling: energyRatio({ ...limit, shadowShare: 0 }).ratio };
 }
 
 /** Device seconds of all levels but the last for a request, over those of the last level for a row. */
