@@ -6,7 +6,7 @@ import type { PlacementModel } from "./model.ts";
 const SEARCH_STEPS = 20_000;
 
 /**
- * Adds what is missing: largest stages first, onto the device that is least loaded after it, going back where that leads
+ * Adds what is missing: largest stages first, onto the device that `hosts` names first, going back where that leads
  * nowhere. `jitter` in [0, 1) multiplies a stage's rank by up to 1 + jitter, for other starts. null: does not fit (proved,
  * unless the search ran out of steps).
  */
@@ -44,14 +44,16 @@ export function fits(model: PlacementModel, units: readonly Unit[], bin: Bin, un
   return binMemory(units, bin) + cost.memoryBytes <= room;
 }
 
-/** Bins that can take the unit, the one that stays least loaded first. */
+/** Bins that can take the unit, the one that stays least loaded first; to save energy, devices in use come before others. */
 function hosts(model: PlacementModel, units: readonly Unit[], bins: readonly Bin[], unit: number): number[] {
   const loadOf = (bin: Bin): number =>
     [...bin.units, unit].reduce((sum, u) => sum + (units[u]?.on[bin.classIndex]?.loadSeconds ?? 0), 0);
+  const costOf = (bin: Bin): number =>
+    model.objective === "energy" && bin.units.length === 0 ? 1 + (model.classes[bin.classIndex]?.keptWatts ?? 0) : 0;
   return bins
     .map((bin, b) => ({ b, bin }))
     .filter(({ bin }) => fits(model, units, bin, unit))
-    .map(({ b, bin }) => ({ b, load: loadOf(bin) }))
-    .sort((x, y) => x.load - y.load || x.b - y.b)
+    .map(({ b, bin }) => ({ b, cost: costOf(bin), load: loadOf(bin) }))
+    .sort((x, y) => x.cost - y.cost || x.load - y.load || x.b - y.b)
     .map(({ b }) => b);
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { seededRandom } from "../../../planner/cascade/random.ts";
-import { evaluate, placeByRule } from "../../../planner/placement/heuristic.ts";
+import { evaluate, placeByRule, usedDevices } from "../../../planner/placement/heuristic.ts";
 import { joinBins, unitsOf } from "../../../planner/placement/layout.ts";
 import { placementModel } from "../../../planner/placement/model.ts";
 import type { PlacementProblem } from "../../../planner/placement/problem.ts";
@@ -42,6 +42,27 @@ test("200 random instances: within 2 % of the enumerated optimum, and feasible w
   }
   assert.ok(feasible > 150, `${feasible} feasible instances`);
   assert.ok(exact >= 0.99 * feasible, `${exact} of ${feasible} exact`);
+});
+
+test("energy by rule: a light load shares one device, a heavy one opens as many as it needs", () => {
+  for (const [rate, used] of [
+    [0.1, 1],
+    [0.6, 2],
+    [1.1, 3],
+  ] as const) {
+    const watts = { bare: 2, idle: 5, active: 15, source: "test" };
+    const classes = [deviceClass("a", 16, watts)];
+    const sample = problem({
+      objective: "energy",
+      rate,
+      classes,
+      levels: unitLevels([1, 1], [4, 10]),
+      utilisationCap: 0.8,
+    });
+    const placed = placeByRule(placementModel(sample, rate), [0, 0], { ...EFFORT, bound: 0 });
+    assert.equal(placed?.balance.rate, rate);
+    assert.equal(usedDevices(placed?.layout ?? assert.fail()), used, `${rate} requests/s`);
+  }
 });
 
 test("the load balance of a layout is Hall's bound, and its prices add up to the rate", () => {
