@@ -9,8 +9,7 @@ import { join } from "node:path";
 import { InferenceSession, Tensor as OnnxTensor } from "onnxruntime-node";
 import { writeStages } from "../cli/plan/write-stages.ts";
 import { profileGraph } from "../cli/profile/graph-profile.ts";
-import { bertModel, SEQUENCE } from "../examples/planner/bert.ts";
-import { SMALL_FAMILY } from "../examples/planner/family.ts";
+import { BERT_SIZES, bertModel, SEQUENCE } from "../examples/planner/bert.ts";
 import { partitionByParameterCount } from "../planner/partition/parameter-count.ts";
 import { imbalance, partition } from "../planner/partition/partition.ts";
 import type { GraphProfile } from "../proto/files/profile-file.ts";
@@ -45,7 +44,8 @@ try {
 }
 
 async function tasks(): Promise<Task[]> {
-  const berts = SMALL_FAMILY.slice(1).map(async (shape): Promise<Task> => {
+  const berts = (["mini", "medium"] as const).map(async (size): Promise<Task> => {
+    const shape = { name: `bert-${size}`, ...BERT_SIZES[size], skill: 100 };
     const modelPath = join(folder, `${shape.name}.onnx`);
     await writeFile(modelPath, bertModel(shape, 1));
     const tokens = BigInt64Array.from({ length: 4 * SEQUENCE }, (_, i) => BigInt((i * 7919) % 30_000));

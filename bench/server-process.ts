@@ -18,6 +18,8 @@ export interface ServerProcessOptions {
   readonly nodeFlags: readonly string[];
   /** Flags for `serve` beside repository, addresses and ports. */
   readonly serveFlags?: readonly string[];
+  /** Default: a minute. */
+  readonly readyTimeoutMs?: number;
 }
 
 /** A running `hybridserve serve`. */
@@ -62,7 +64,7 @@ export class ServerProcess {
     process.once("exit", killAtExit);
     child.once("exit", () => process.off("exit", killAtExit));
     const server = new ServerProcess(options.name, child, grpcPort, metricsPort, logFile);
-    await server.#untilReady(httpPort);
+    await server.#untilReady(httpPort, options.readyTimeoutMs ?? READY_TIMEOUT_MS);
     return server;
   }
 
@@ -76,11 +78,11 @@ export class ServerProcess {
     clearTimeout(timer);
   }
 
-  async #untilReady(httpPort: number): Promise<void> {
-    const deadline = performance.now() + READY_TIMEOUT_MS;
+  async #untilReady(httpPort: number, timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
     for (;;) {
       if (this.#process.exitCode !== null) throw this.#failure(`ended with exit code ${this.#process.exitCode}`);
-      if (performance.now() > deadline) throw this.#failure(`is not ready after ${READY_TIMEOUT_MS / 1000} s`);
+      if (performance.now() > deadline) throw this.#failure(`is not ready after ${timeoutMs / 1000} s`);
       if (await isReady(httpPort)) return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

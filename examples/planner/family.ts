@@ -1,30 +1,59 @@
-/** The family of the planner's example: three BERT-shaped models and a cascade over them, as a model repository. */
+/** Families of BERT-shaped models and a cascade over each, as a model repository; labelled rows for them. */
 import { mkdir, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { seededRandom } from "../../planner/cascade/random.ts";
 import { writeNpz } from "../../proto/files/npz.ts";
-import { type BertShape, bertModel, CLASSES, parameterCount, SEQUENCE } from "./bert.ts";
+import { BERT_SIZES, type BertShape, bertModel, CLASSES, parameterCount, SEQUENCE } from "./bert.ts";
 
-/** bert-tiny, bert-mini and bert-medium of google-research/bert. */
-export const SMALL_FAMILY: readonly BertShape[] = [
-  { name: "bert-tiny", layers: 2, width: 128, skill: 60 },
-  { name: "bert-mini", layers: 4, width: 256, skill: 85 },
-  { name: "bert-medium", layers: 8, width: 512, skill: 97 },
-];
+/** Models smallest first, and devices that hold the largest in stages only. */
+export interface Family {
+  readonly shapes: readonly BertShape[];
+  /** Cores that models get, each a device. */
+  readonly devices: number;
+  /** Of every device. Less than the largest model takes when it is opened, more than each of its stages does. */
+  readonly memoryMib: number;
+}
+
+/** bert-tiny before bert-base (google-research/bert): 686 MiB whole, about 520 and 380 MiB in two stages. */
+export const SMALL_FAMILY: Family = {
+  shapes: [
+    { name: "bert-tiny", ...BERT_SIZES.tiny, skill: 60 },
+    { name: "bert-base", ...BERT_SIZES.base, skill: 97 },
+  ],
+  devices: 2,
+  memoryMib: 632,
+};
+
+/** The same with the miniature of 8 layers, for a machine that has a minute. */
+export const QUICK_FAMILY: Family = {
+  shapes: [
+    { name: "bert-tiny", ...BERT_SIZES.tiny, skill: 60 },
+    { name: "bert-8-768", ...BERT_SIZES.small768, skill: 97 },
+  ],
+  devices: 2,
+  memoryMib: 525,
+};
 
 /** bert-mini, bert-base and bert-large: 1.9 GB on disk. */
-export const FULL_FAMILY: readonly BertShape[] = [
-  { name: "bert-mini", layers: 4, width: 256, skill: 60 },
-  { name: "bert-base", layers: 12, width: 768, skill: 85 },
-  { name: "bert-large", layers: 24, width: 1024, skill: 97 },
-];
+export const FULL_FAMILY: Family = {
+  shapes: [
+    { name: "bert-mini", ...BERT_SIZES.mini, skill: 60 },
+    { name: "bert-base", ...BERT_SIZES.base, skill: 85 },
+    { name: "bert-large", ...BERT_SIZES.large, skill: 97 },
+  ],
+  devices: 3,
+  memoryMib: 1600,
+};
 
 const LARGEST_BATCH = 8;
 const SEED = 1;
+const DIFFICULTIES = 100;
+/** Name of the cascade. */
+export const CASCADE = "bert";
 
 /** Writes what is missing of the repository; models that are there stay. */
-export async function writeFamily(repository: string, family: readonly BertShape[]): Promise<void> {
-  for (const shape of family) {
+export async function writeFamily(repository: string, { shapes }: Family): Promise<void> {
+  for (const shape of shapes) {
     const directory = join(repository, shape.name, "1");
     await mkdir(directory, { recursive: true });
     await writeFile(join(repository, shape.name, "config.pbtxt"), modelConfig(shape.name));
@@ -33,30 +62,50 @@ export async function writeFamily(repository: string, family: readonly BertShape
     await writeFile(`${file}.part`, bertModel(shape, SEED));
     await rename(`${file}.part`, file);
   }
-  const cascade = join(repository, "bert");
+  const cascade = join(repository, CASCADE);
   await mkdir(join(cascade, "1"), { recursive: true });
   await writeFile(join(cascade, "config.pbtxt"), cascadeConfig());
-  await writeFile(join(cascade, "1", "cascade.json"), cascadeFile(family));
+  await writeFile(join(cascade, "1", "cascade.json"), cascadeFile(shapes));
 }
 
-/** Labelled rows as `calibrate` reads them: difficulties are spread evenly, so that a model's skill is its accuracy. */
-export async function writeRows(file: string, rows: number, seed: number): Promise<void> {
+/** Rows of SEQUENCE tokens with their labels and difficulties. */
+export interface LabelledRows {
+  readonly count: number;
+  /** [count, SEQUENCE] */
+  readonly tokens: BigInt64Array;
+  readonly labels: Uint8Array;
+  /** 0 to 99 each. */
+  readonly difficulties: Uint8Array;
+}
+
+/** Every hundred rows have each difficulty once, in random order: a model's skill is its accuracy. */
+export function makeRows(count: number, seed: number): LabelledRows {
   const random = seededRandom(seed);
-  const tokens = new BigInt64Array(rows * SEQUENCE);
-  const labels = new Uint8Array(rows);
-  for (let row = 0; row < rows; row++) {
+  const tokens = new BigInt64Array(count * SEQUENCE);
+  const labels = new Uint8Array(count);
+  const difficulties = new Uint8Array(count);
+  let order: number[] = [];
+  for (let row = 0; row < count; row++) {
     for (let i = 0; i < SEQUENCE; i++) tokens[row * SEQUENCE + i] = BigInt(1_000 + Math.floor(random() * 20_000));
     const label = Math.floor(random() * CLASSES);
     const decoy = (label + 1 + Math.floor(random() * (CLASSES - 1))) % CLASSES;
+    if (row % DIFFICULTIES === 0) order = shuffled(DIFFICULTIES, random);
+    const difficulty = order[row % DIFFICULTIES] ?? 0;
     labels[row] = label;
-    tokens.set([label, decoy, Math.floor(random() * 100)].map(BigInt), row * SEQUENCE);
+    difficulties[row] = difficulty;
+    tokens.set([label, decoy, difficulty].map(BigInt), row * SEQUENCE);
   }
+  return { count, tokens, labels, difficulties };
+}
+
+/** As `calibrate` reads them. */
+export async function writeRows(file: string, { count, tokens, labels }: LabelledRows): Promise<void> {
   await writeFile(
     file,
     writeNpz(
       new Map([
-        ["tokens", { datatype: "INT64", shape: [rows, SEQUENCE], data: new Uint8Array(tokens.buffer) }],
-        ["labels", { datatype: "UINT8", shape: [rows], data: labels }],
+        ["tokens", { datatype: "INT64", shape: [count, SEQUENCE], data: new Uint8Array(tokens.buffer) }],
+        ["labels", { datatype: "UINT8", shape: [count], data: labels }],
       ]),
     ),
   );
@@ -79,7 +128,7 @@ dynamic_batching { }
 }
 
 function cascadeConfig(): string {
-  return `name: "bert"
+  return `name: "${CASCADE}"
 backend: "cascade"
 max_batch_size: ${LARGEST_BATCH}
 input [ { name: "tokens" data_type: TYPE_INT64 dims: [ ${SEQUENCE} ] } ]
@@ -88,20 +137,20 @@ output [ { name: "logits" data_type: TYPE_FP32 dims: [ ${CLASSES} ] } ]
 }
 
 /** The hand-made start that calibration replaces with a certified version. */
-function cascadeFile(family: readonly BertShape[]): string {
-  const levels = family.map(({ name }, k) => ({
+function cascadeFile(shapes: readonly BertShape[]): string {
+  const levels = shapes.map(({ name }, k) => ({
     model: name,
     version: "1",
     inputs: {},
     outputs: {},
     labelMap: null,
     confidence:
-      k === family.length - 1
+      k === shapes.length - 1
         ? null
         : { function: "max_prob", kind: "logits", outputs: { scores: "logits" }, params: {} },
     cost: null,
   }));
-  const gates = family.slice(1).map(() => ({ accept: 0.9, skip: [] }));
+  const gates = shapes.slice(1).map(() => ({ accept: 0.9, skip: [] }));
   const point = { name: "by-hand", gates, expected: null, certificate: null };
   const file = {
     formatVersion: 1,
@@ -112,6 +161,16 @@ function cascadeFile(family: readonly BertShape[]): string {
     calibration: null,
   };
   return `${JSON.stringify(file, null, 2)}\n`;
+}
+
+/** 0 to count - 1 in random order (Fisher and Yates). */
+function shuffled(count: number, random: () => number): number[] {
+  const values = Array.from({ length: count }, (_, i) => i);
+  for (let i = count - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [values[i], values[j]] = [values[j] ?? 0, values[i] ?? 0];
+  }
+  return values;
 }
 
 async function exists(file: string): Promise<boolean> {
