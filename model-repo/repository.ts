@@ -183,6 +183,7 @@ export class ModelRepository {
    * alone. Resolves with those that could not be: what served before still does.
    */
   async reload(names: Iterable<string>): Promise<readonly LoadFailure[]> {
+    if (this.#state === "closing") return [];
     const served = [...names].filter((name) => this.#models.get(name)?.ready().length);
     const failed = await this.#change(() => this.#loadAll(served));
     return [...failed].map(([name, { error }]) => ({ name, reason: error.message }));

@@ -1,6 +1,7 @@
 /** What a person sees at the start: the table of models, the open ports, how long it took. */
 import { ServedCascade } from "../model-repo/backends/served-cascade.ts";
 import type { IndexEntry, LoadedModel } from "../model-repo/repository-types.ts";
+import type { PlanFile } from "../proto/files/plan-file.ts";
 
 /** Width of the reason column; longer reasons go on in the next row. */
 const REASON_WIDTH = 100;
@@ -35,6 +36,28 @@ export function certificateLines(models: readonly LoadedModel[]): string {
     }
   }
   return lines.join("");
+}
+
+/** What the plan places, and what it expects; undefined: it does not fit and is left out. */
+export function planLine(file: string, plan: PlanFile | undefined): string {
+  const name = printable(file);
+  if (plan === undefined) return `Warning: plan ${name} is left out, as --plan-fallback asks; the log says why\n`;
+  const { models, stages, placements, devices, workload, prediction } = plan;
+  const parts = [
+    counted(models.length, "model", "models"),
+    counted(stages.length, "stage", "stages"),
+    `${counted(placements.length, "copy", "copies")} on ${counted(devices.length, "device", "devices")}`,
+  ];
+  const rates = `planned for ${rounded(workload.rate)} requests/s, takes up to ${rounded(prediction.throughput)}`;
+  return `Plan ${name}: ${parts.join(", ")}; ${rates}\n`;
+}
+
+function counted(count: number, one: string, many: string): string {
+  return `${count} ${count === 1 ? one : many}`;
+}
+
+function rounded(rate: number): string {
+  return String(Number(rate.toPrecision(3)));
 }
 
 /** One open port, in Triton's words. */

@@ -3,7 +3,7 @@ import { ModelRepository } from "../model-repo/repository.ts";
 import type { IndexEntry, StartReport } from "../model-repo/repository-types.ts";
 import { InferenceError } from "../proto/errors.ts";
 import { type Clock, SystemClock } from "../scheduler/clock.ts";
-import { certificateLines, modelTable, portLine, printable, readyLine } from "./banner.ts";
+import { certificateLines, modelTable, planLine, portLine, printable, readyLine } from "./banner.ts";
 import { MachineMeter } from "./cpu-usage.ts";
 import { GrpcServer } from "./grpc/grpc-server.ts";
 import { reporter } from "./grpc/services.ts";
@@ -85,6 +85,7 @@ export async function startServer(options: ServeOptions, output: Output): Promis
   const models = report.entries;
   try {
     output.stdout(modelTable(models));
+    if (options.plan !== undefined) output.stdout(planLine(options.plan.file, plan?.current?.plan));
     output.stdout(certificateLines([...repository.loaded()]));
     state.acceptStart(report);
     await state.open(output);

@@ -50,7 +50,7 @@ async function gatherFacts(plan: PlanFile, directory: string, repositories: read
   const runtime = await describeOnnxRuntime();
   const cuda = runtime.providers.find((provider) => provider.name === "cuda");
   const modelHashes = new Map<string, string>();
-  for (const { name, version } of plan.models) {
+  for (const { name, version } of [...plan.models, ...(plan.cascade === null ? [] : [plan.cascade])]) {
     modelHashes.set(`${name}/${version}`, await hashOfModel(repositories, name, version));
   }
   const fileHashes = new Map<string, string>();

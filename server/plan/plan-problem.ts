@@ -36,7 +36,7 @@ export interface PlanFacts {
   readonly cudaProblem: string | undefined;
   /** Names of the nodes that the plan may mean by this machine: `local` and its host name. */
   readonly nodes: ReadonlySet<string>;
-  /** `name/version` -> hash of its files; "" where there are none. */
+  /** `name/version` of models and cascade -> hash of its files; "" where there are none. */
   readonly modelHashes: ReadonlyMap<string, string>;
   /** Hashes of the files that the plan names, by path; "" where there is none. */
   readonly fileHashes: ReadonlyMap<string, string>;
@@ -57,6 +57,7 @@ export function planProblem(plan: PlanFile, facts: PlanFacts): PlanError | undef
     runtimeProblem(plan, facts, again) ??
     profileProblem(plan, facts, again) ??
     modelProblem(plan, facts, again) ??
+    cascadeProblem(plan, facts, again) ??
     fileProblem(plan, facts, again) ??
     deviceProblem(plan, facts)
   );
@@ -93,6 +94,15 @@ function modelProblem(plan: PlanFile, facts: PlanFacts, again: string): PlanErro
     );
   }
   return undefined;
+}
+
+/** A plan that is made for another repository would go unnoticed: its models may be there all the same. */
+function cascadeProblem({ cascade }: PlanFile, facts: PlanFacts, again: string): PlanError | undefined {
+  if (cascade === null) return undefined;
+  const { name, version } = cascade;
+  if ((facts.modelHashes.get(`${name}/${version}`) ?? "") !== "") return undefined;
+  const text = `cascade '${name}' version ${version}: the repository has no files of it; ${again}`;
+  return new PlanError("PLAN_STALE_MODEL", text);
 }
 
 function fileProblem(plan: PlanFile, facts: PlanFacts, again: string): PlanError | undefined {

@@ -50,7 +50,7 @@ export class ServedPlan implements PlacementSource {
     return this.#state;
   }
 
-  /** What it reads and predicts, for the banner; undefined without a plan. */
+  /** The plan in force; undefined: it is left out. */
   get current(): PlanPlacements | undefined {
     return this.#current;
   }

@@ -70,3 +70,23 @@ test("models that are not served are left alone", async () => {
   assert.deepEqual(await repository.reload(["a", "unknown"]), []);
   assert.deepEqual(world.events, []);
 });
+
+test("nothing is loaded anew while the repository closes", async () => {
+  const plan = new ChangingPlan();
+  const { world, repository } = worldOf(plan);
+  await repository.start();
+  let open = (): void => undefined;
+  world.closeGates.set(
+    "b:1",
+    new Promise<void>((resolve) => {
+      open = resolve;
+    }),
+  );
+  const closed = repository.close();
+  plan.fingerprint = "after";
+  world.events.length = 0;
+  assert.deepEqual(await repository.reload(["a"]), []);
+  open();
+  await closed;
+  assert.deepEqual(world.events, ["close a:1=x", "close b:1=x"]);
+});

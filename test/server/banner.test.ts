@@ -1,7 +1,8 @@
 /** What people see at the start. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { modelTable, portLine, printable, readyLine } from "../../server/banner.ts";
+import { modelTable, planLine, portLine, printable, readyLine } from "../../server/banner.ts";
+import { samplePlan } from "../support/plans.ts";
 
 test("the table of models, failed ones with their reason", () => {
   const table = modelTable([
@@ -45,4 +46,12 @@ test("port and ready lines", () => {
   assert.equal(portLine("GRPCInferenceService", "::", 8001), "Started GRPCInferenceService at [::]:8001\n");
   assert.equal(readyLine(1, 1.234), "Ready in 1.2 s: 1 model version\n");
   assert.equal(readyLine(4, 0.05), "Ready in 0.1 s: 4 model versions\n");
+});
+
+test("what a plan places and expects, or that it is left out", () => {
+  assert.equal(
+    planLine("plan.json", samplePlan()),
+    "Plan plan.json: 2 models, 3 stages, 4 copies on 2 devices; planned for 100 requests/s, takes up to 150\n",
+  );
+  assert.match(planLine("plan.json", undefined), /^Warning: plan plan\.json is left out.*the log says why\n$/);
 });

@@ -16,6 +16,7 @@ function facts(overrides: Partial<PlanFacts> = {}): PlanFacts {
     modelHashes: new Map([
       ["small/1", SMALL_HASH],
       ["giant/1", GIANT_HASH],
+      ["family/1", OTHER_HASH],
     ]),
     fileHashes: new Map([
       ["stages/giant-0.onnx", STAGE_HASHES[0]],
@@ -78,6 +79,17 @@ describe("a plan and the place where it is served", () => {
       samplePlan(),
       facts({ modelHashes: new Map([["small/1", SMALL_HASH]]) }),
       /^PLAN_STALE_MODEL: model 'giant' version 1: .*the repository has no files of it/,
+    ],
+    [
+      "a cascade that is gone",
+      samplePlan(),
+      facts({
+        modelHashes: new Map([
+          ["small/1", SMALL_HASH],
+          ["giant/1", GIANT_HASH],
+        ]),
+      }),
+      /^PLAN_STALE_MODEL: cascade 'family' version 1: the repository has no files of it; make the plan anew/,
     ],
     [
       "a stage file that is another",
