@@ -1,5 +1,5 @@
 /** From a made plan to plan.json. Pure, but for the clock of `createdAt`, which is passed in. */
-import { meanServiceMs, type Stage } from "../../planner/fleet.ts";
+import { meanServiceMs, type Replica, type Stage } from "../../planner/fleet.ts";
 import type { MadePlan } from "../../planner/plan/make-plan.ts";
 import { loadedReach } from "../../planner/plan/workload.ts";
 import { type DevicesFile, threadsOf } from "../../proto/files/devices-file.ts";
@@ -119,9 +119,10 @@ function plannedStage({ inputs, made, cut }: BuildOptions, k: number, stage: Sta
   const files = cut[k];
   const written = files?.written.stages[index];
   const result = made.predicted.levels[k];
-  const own = made.fleet.replicas.flatMap((replica, i) =>
-    replica.level === k && replica.stage === index ? [made.predicted.replicaUtilisation[i] ?? 0] : [],
-  );
+  const { devices, replicas } = made.fleet;
+  const isOwn = (replica: Replica) => replica.level === k && replica.stage === index;
+  const own = replicas.flatMap((replica, i) => (isOwn(replica) ? [made.predicted.replicaUtilisation[i] ?? 0] : []));
+  const classes = replicas.filter(isOwn).map(({ device }) => devices[device]?.class ?? "");
   return {
     id: stage.id,
     model: profile?.name ?? "",
@@ -132,7 +133,7 @@ function plannedStage({ inputs, made, cut }: BuildOptions, k: number, stage: Sta
     outputs: written?.outputs ?? [],
     graphOptimizationLevel: "all",
     weightBytes: written?.weightBytes ?? profile?.weightBytes ?? 0,
-    peakBytes: Math.round(Math.max(0, ...stage.memoryBytes.values())),
+    peakBytes: Math.round(Math.max(0, ...classes.map((name) => stage.memoryBytes.get(name) ?? 0))),
     serviceMs: [...stage.service].map(([name, times]) => ({
       class: name,
       batchSizes: times.batchSizes,
