@@ -26,12 +26,11 @@ export interface BertShape {
   readonly skill: number;
 }
 
-/** Shapes of google-research/bert by name; `small768` is the miniature of 8 layers and width 768. */
+/** Shapes of google-research/bert by name. */
 export const BERT_SIZES = {
   tiny: { layers: 2, width: 128 },
   mini: { layers: 4, width: 256 },
   medium: { layers: 8, width: 512 },
-  small768: { layers: 8, width: 768 },
   base: { layers: 12, width: 768 },
   large: { layers: 24, width: 1024 },
 } as const;

@@ -2,14 +2,14 @@
 import { join, relative } from "node:path";
 import { parseArgs } from "node:util";
 import { CHECKOUT } from "../../bench/environment.ts";
-import { type Family, FULL_FAMILY, QUICK_FAMILY, SMALL_FAMILY } from "./family.ts";
+import { type Family, FULL_FAMILY, SMALL_FAMILY } from "./family.ts";
 
 export const HELP = `Usage: npm run demo:planner [-- flags]
 
 Plans a cascade whose largest model fits no device, serves it by the plan, loads it and compares with the prediction.
 
 Flags:
-  --quick       a smaller family and short measurements: shows that it works, the figures are rough
+  --quick       short measurements: shows that it works, the figures are rough
   --full        bert-mini, bert-base, bert-large: 3 cores, 8 GB of memory and disk
   --keep        leaves models, stages and measurements; the next run goes on with what was measured
   --folder DIR  where everything is written (default examples/planner/.generated)
@@ -60,8 +60,7 @@ const SMALL: Effort = {
 
 const QUICK: Effort = {
   ...SMALL,
-  family: QUICK_FAMILY,
-  rows: 400,
+  rows: 340,
   maxDrop: 0.05,
   profileSamples: 8,
   stageSamples: 4,
