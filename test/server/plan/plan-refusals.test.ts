@@ -87,6 +87,14 @@ const REFUSALS: readonly (readonly [string, Change, RegExp])[] = [
     /^error: PLAN_STALE_MODEL: the plan's file 'stages\/giant-1\.onnx' is sha256:.*; make the plan anew: hybridserve plan/,
   ],
   [
+    "weights of the stages that were changed",
+    async ({ folder, plan }) => {
+      await appendFile(join(folder, "stages", "giant.weights"), "x");
+      return plan;
+    },
+    /^error: PLAN_STALE_MODEL: the plan's file 'stages\/giant\.weights' is sha256:.*; make the plan anew/,
+  ],
+  [
     "stages that answer otherwise than the whole model did",
     otherGolden,
     /^error: .*giant.*PLAN_STALE_MODEL: the stages of model 'giant' answer 'scores' up to .* plan again on this machine/,
@@ -111,7 +119,7 @@ describe("a plan that does not fit", () => {
   let repository: PlacedRepository;
   const cleanup = new SharedCleanup();
   before(async () => {
-    repository = await placedRepository(cleanup);
+    repository = await placedRepository(cleanup, { weightsApart: true });
   });
   after(() => cleanup.run());
 

@@ -45,7 +45,7 @@ describe("another plan under load", () => {
   let repository: PlacedRepository;
   const cleanup = new SharedCleanup();
   before(async () => {
-    repository = await placedRepository(cleanup);
+    repository = await placedRepository(cleanup, { weightsApart: true });
   });
   after(() => cleanup.run());
 

@@ -10,7 +10,12 @@ import { describeOnnxRuntime } from "../../../model-repo/onnx-providers.ts";
 import { usableCores } from "../../../model-repo/usable-cores.ts";
 import { seededRandom } from "../../../planner/cascade/random.ts";
 import { writeNpz } from "../../../proto/files/npz.ts";
-import { PLAN_FORMAT_VERSION, type PlanFile, type PlannedStage } from "../../../proto/files/plan-file.ts";
+import {
+  type FileReference,
+  PLAN_FORMAT_VERSION,
+  type PlanFile,
+  type PlannedStage,
+} from "../../../proto/files/plan-file.ts";
 import { textHash } from "../../../proto/files/policy-hash.ts";
 import type { Tensor } from "../../../proto/tensor.ts";
 import { matMulModel, node, onnxModel, tensor, tensorInfo } from "../../support/onnx-writer.ts";
@@ -40,10 +45,10 @@ export interface PlacedRepository {
   write(plan: PlanFile | string, name?: string): Promise<string>;
 }
 
-/** `giantWidth`: size of the giant's hidden layers. Writing the stages takes some seconds. */
+/** `giantWidth`: size of the giant's hidden layers; its weights may lie in a file of their own. Takes some seconds. */
 export async function placedRepository(
   context: Cleanup,
-  { giantWidth = WIDTH, deviceBytes = DEVICE_BYTES } = {},
+  { giantWidth = WIDTH, deviceBytes = DEVICE_BYTES, weightsApart = false } = {},
 ): Promise<PlacedRepository> {
   const root = await temporaryFiles(context, {
     "models/small/1/model.onnx": perceptron(1, WIDTH, 1),
@@ -57,7 +62,7 @@ export async function placedRepository(
   });
   const models = join(root, "models");
   const folder = join(root, "plan");
-  const staged = await stagedPlan(models, folder, deviceBytes);
+  const staged = await stagedPlan(models, folder, deviceBytes, weightsApart);
   return {
     models,
     folder,
@@ -153,9 +158,15 @@ function perceptron(layers: number, width: number, seed: number): Buffer {
   });
 }
 
-async function stagedPlan(models: string, folder: string, memoryBytes: number): Promise<PlanFile> {
+async function stagedPlan(
+  models: string,
+  folder: string,
+  memoryBytes: number,
+  weightsApart: boolean,
+): Promise<PlanFile> {
   const {
     stages: written,
+    weights,
     differences,
     expected,
   } = await writeStages({
@@ -167,6 +178,7 @@ async function stagedPlan(models: string, folder: string, memoryBytes: number): 
     directory: join(folder, "stages"),
     stageIds: ["giant-0", "giant-1"],
     stageLevel: "all",
+    ...(weightsApart ? { weightsFile: "giant.weights" } : {}),
   });
   const golden = await writeGolden(folder, [inputRows(GOLDEN_ROWS, 3)], expected);
   const [core0 = 0, core1 = 0] = await usableCores();
@@ -184,16 +196,19 @@ async function stagedPlan(models: string, folder: string, memoryBytes: number): 
     models: sample.models.map((model) => ({
       ...model,
       modelHash: hashes.get(model.name) ?? "",
-      numerics: model.name === "giant" ? { maxAbsDifference, golden } : null,
+      ...(model.name === "giant" ? { weights: inStages(weights), numerics: { maxAbsDifference, golden } } : {}),
     })),
     stages: sample.stages.map((stage) => ({ ...stage, ...fileOf(written.find(({ id }) => id === stage.id)) })),
   };
 }
 
-/** A stage's file beside the plan. */
 function fileOf(written: Pick<PlannedStage, "id" | "file" | "cut" | "inputs" | "outputs"> | undefined) {
-  if (written?.file == null) return {};
-  return { ...written, file: { ...written.file, path: `stages/${written.file.path}` } };
+  return written === undefined ? {} : { ...written, file: inStages(written.file) };
+}
+
+/** A file as the plan names it. */
+function inStages(file: FileReference | null): FileReference | null {
+  return file === null ? null : { ...file, path: `stages/${file.path}` };
 }
 
 async function writeGolden(folder: string, feed: readonly Tensor[], expected: readonly Tensor[]) {
@@ -213,7 +228,13 @@ function wholePlan(staged: PlanFile): PlanFile {
     ...staged,
     models: staged.models.map((model) =>
       model.name === "giant"
-        ? { ...model, stages: ["giant-whole"], numerics: null, batch: { max: 2, preferred: [2], maxQueueDelayUs: 500 } }
+        ? {
+            ...model,
+            stages: ["giant-whole"],
+            weights: null,
+            numerics: null,
+            batch: { max: 2, preferred: [2], maxQueueDelayUs: 500 },
+          }
         : model,
     ),
     stages: staged.stages.flatMap((stage) => {
