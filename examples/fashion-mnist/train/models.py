@@ -1,4 +1,4 @@
-"""The model family of the demo: one architecture idea in three sizes.
+"""The model family of the demo: one architecture idea in three sizes, and a Wide ResNet.
 
 Every network takes `image`, float32 [N, 1, 28, 28] with values in 0..1, and gives `logits`, float32 [N, 10].
 The mean and deviation of the training set are part of the network, so a client never normalises.
@@ -27,6 +27,24 @@ class Residual(nn.Module):
 
     def forward(self, x):
         return x + self.body(x)
+
+
+class WideResidual(nn.Module):
+    """The block of Wide ResNets (arXiv 1605.07146): normalise, activate, convolve, twice; beside it the identity or 1x1."""
+
+    def __init__(self, inputs, outputs, stride):
+        super().__init__()
+        self.activate = nn.Sequential(nn.BatchNorm2d(inputs), nn.ReLU())
+        self.body = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            nn.BatchNorm2d(outputs), nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, 1, padding=1, bias=False),
+        )
+        self.shortcut = None if inputs == outputs else nn.Conv2d(inputs, outputs, 1, stride, bias=False)
+
+    def forward(self, x):
+        activated = self.activate(x)
+        return self.body(activated) + (x if self.shortcut is None else self.shortcut(activated))
 
 
 class GlobalMaxPool(nn.Module):
@@ -73,5 +91,20 @@ def l():
     )
 
 
+def wide():
+    """WRN-16-2: 77 M multiply-adds an image, 692 k parameters."""
+    layers = [Normalize(), nn.Conv2d(1, 16, 3, padding=1, bias=False)]
+    inputs = 16
+    for outputs, stride in [(32, 1), (64, 2), (128, 2)]:
+        layers += [WideResidual(inputs, outputs, stride), WideResidual(outputs, outputs, 1)]
+        inputs = outputs
+    return nn.Sequential(
+        *layers, nn.BatchNorm2d(inputs), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 10)
+    )
+
+
+# What the demo serves as trained.
+DEMO = ("xs", "m", "l")
+
 # name: (network, epochs, highest learning rate)
-RECIPES = {"xs": (xs, 8, 0.01), "m": (m, 12, 0.005), "l": (l, 10, 0.006)}
+RECIPES = {"xs": (xs, 8, 0.01), "m": (m, 12, 0.005), "l": (l, 10, 0.006), "wide": (wide, 12, 0.01)}
