@@ -49,6 +49,8 @@ export interface Outcome {
 }
 
 const COLUMNS = 100;
+/** What others may take before the figures are not worth quoting. */
+const QUIET_CORES = 0.2;
 
 export function outcomeText(outcome: Outcome): string {
   const { giant, cascade, load, saturation } = outcome;
@@ -84,10 +86,15 @@ export function outcomeText(outcome: Outcome): string {
     ),
     "",
     `Within ${outcome.objectiveMs} ms for 99 % of the requests the plan predicts ${digits(outcome.predictedThroughput)} requests/s.`,
-    ...(load.otherCores === null ? [] : [`Other programs kept ${load.otherCores.toFixed(1)} cores busy meanwhile.`]),
+    ...(load.otherCores === null ? [] : [othersText(load.otherCores)]),
     `Report: ${outcome.report} (took ${outcome.seconds.toFixed(0)} s)`,
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function othersText(cores: number): string {
+  const text = `Other programs kept ${cores.toFixed(1)} cores busy while it was loaded`;
+  return cores > QUIET_CORES ? `${text}: the figures are theirs too, repeat this on a quiet machine.` : `${text}.`;
 }
 
 function processTable(processes: readonly StageProcess[]): string[] {
