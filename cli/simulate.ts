@@ -1,7 +1,6 @@
 /** `hybridserve simulate`: what a plan would do under a workload, without running a model. */
 import { type CapacityOptions, capacity } from "../planner/plan/capacity.ts";
-import { loadedReach, type PlanWorkload, simulatedAt } from "../planner/plan/workload.ts";
-import { saturationRate } from "../planner/simulate/saturation.ts";
+import { type PlanWorkload, simulatedAt } from "../planner/plan/workload.ts";
 import { simulate } from "../planner/simulate/simulate.ts";
 import { lastLevelOnly } from "../planner/simulate/ways.ts";
 import { InferenceError } from "../proto/errors.ts";
@@ -50,12 +49,11 @@ async function simulateWorkload(argv: readonly string[], io: CommandIo): Promise
 function playVariants({ fleet, workload }: SimulateInputs, options: SimulateOptions): Variant[] {
   const { seed, unusedDevices, overheadMs } = options;
   const levels = fleet.levels.length;
-  const play = (name: string, played: PlanWorkload, reach: readonly number[]): Variant => {
+  const play = (name: string, played: PlanWorkload): Variant => {
     const search: CapacityOptions = {
       requests: Math.max(1000, Math.floor(options.requests * SEARCH_SHARE)),
       seed,
       unusedDevices,
-      mostRate: saturationRate(fleet, reach, played.rowsPerRequest),
     };
     // What a request takes outside the fleet is no longer there to wait in.
     const slo = { ...played.slo, latencyMs: Math.max(0, played.slo.latencyMs - overheadMs) };
@@ -70,11 +68,10 @@ function playVariants({ fleet, workload }: SimulateInputs, options: SimulateOpti
       mostRate: capacity(fleet, { ...played, slo }, search)?.rate,
     };
   };
-  const planned = play("as planned", workload, loadedReach(workload));
+  const planned = play("as planned", workload);
   if (!options.comparesLastLevel || levels === 1) return [planned];
   const alone = { ...workload, routing: lastLevelOnly(levels), shadowShare: 0 };
-  const reach = fleet.levels.map((_, k) => (k === levels - 1 ? 1 : 0));
-  return [planned, play("last level", alone, reach)];
+  return [planned, play("last level", alone)];
 }
 
 function toJson(

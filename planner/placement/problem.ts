@@ -47,7 +47,10 @@ export interface PlacementProblem {
   readonly relativeGap: number;
 }
 
-/** Whether a level's latency shows in the percentile: not when at most 1 - percentile of the rows enter it. */
-export function countsForLatency(reach: number, percentile: number): boolean {
-  return reach > 1 - percentile + 1e-12;
+/**
+ * Whether a level's latency shows in the percentile: not when at most 1 - percentile of the requests have a row that enters
+ * it. `reach`: share of all rows that enter; the rows of a request are taken to be independent, as the simulator draws them.
+ */
+export function countsForLatency(reach: number, percentile: number, rowsPerRequest = 1): boolean {
+  return 1 - (1 - reach) ** rowsPerRequest > 1 - percentile + 1e-12;
 }

@@ -1,8 +1,9 @@
 /** How much a fleet takes: the highest rate at which the latency objective still holds, by simulation. */
 import type { Fleet } from "../fleet.ts";
+import { saturationRate } from "../simulate/saturation.ts";
 import { simulate } from "../simulate/simulate.ts";
 import type { SimulationResult } from "../simulate/simulation.ts";
-import type { Routing } from "../simulate/ways.ts";
+import { type Routing, reachOfRouting } from "../simulate/ways.ts";
 import { type PlanWorkload, simulatedAt } from "./workload.ts";
 
 export interface Capacity {
@@ -16,8 +17,6 @@ export interface CapacityOptions {
   readonly requests: number;
   readonly seed: number;
   readonly unusedDevices: "off" | "bare";
-  /** Requests a second that certainly are too many, such as the rate at full utilisation. */
-  readonly mostRate: number;
 }
 
 /** Rates are known to this share of themselves. */
@@ -33,11 +32,11 @@ export function holds(result: SimulationResult, { percentile }: PlanWorkload["sl
   return result.goodput >= percentile && result.throughput >= 0.97 * Math.min(rate, result.offeredRate);
 }
 
-/** undefined: not even a hundredth of `mostRate` is served in time. */
+/** undefined: not even a hundredth of the rate at which the busiest stage never rests is served in time. */
 export function capacity(
   fleet: Fleet,
   workload: PlanWorkload,
-  { requests, seed, unusedDevices, mostRate }: CapacityOptions,
+  { requests, seed, unusedDevices }: CapacityOptions,
   routing: Routing = workload.routing,
 ): Capacity | undefined {
   const at = (rate: number): SimulationResult => {
@@ -48,6 +47,8 @@ export function capacity(
       unusedDevices,
     });
   };
+  // Of these very ways: another point of the cascade may serve many times the rate of the one that is planned for.
+  const mostRate = saturationRate(fleet, reachOfRouting(routing, fleet.levels.length), workload.rowsPerRequest);
   let low = mostRate / 100;
   let best = at(low);
   if (!holds(best, workload.slo, low)) return undefined;

@@ -2,7 +2,6 @@
 import { simulate } from "../simulate/simulate.ts";
 import type { SimulationResult } from "../simulate/simulation.ts";
 import { lastLevelOnly } from "../simulate/ways.ts";
-import { capacity } from "./capacity.ts";
 import { type MadePlan, makePlan, type PlanRequest, type PlanTools } from "./make-plan.ts";
 import { simulatedAt } from "./workload.ts";
 
@@ -21,8 +20,7 @@ export async function planLastLevel(request: PlanRequest, tools: PlanTools): Pro
   try {
     const made = await makePlan({ ...request, workload, profiles: [profile], gearPoints: [] }, tools);
     const { seed, unusedDevices, simulatedRequests: requests } = request;
-    const most =
-      made.capacity ?? capacity(made.fleet, workload, { requests, seed, unusedDevices, mostRate: workload.rate });
+    const most = made.capacity;
     if (most === undefined) return undefined;
     const rate = Math.min(most.rate, workload.rate);
     return {

@@ -7,6 +7,7 @@ import { InferenceError } from "../../proto/errors.ts";
 import type { Device, DeviceClass, Links } from "../../proto/files/devices-file.ts";
 import type { Gear, PlanObjective } from "../../proto/files/plan-file.ts";
 import type { ModelProfile } from "../../proto/files/profile-file.ts";
+import { reachOf } from "../../proto/files/workload-file.ts";
 import type { Fleet } from "../fleet.ts";
 import { withMenu } from "../placement/menu.ts";
 import type { MilpSolver } from "../placement/milp.ts";
@@ -66,8 +67,10 @@ export interface MadePlan {
   readonly warnings: readonly string[];
 }
 
-/** How often the search starts again with measured stages or other mean batches before it takes what it has. */
+/** How often the search starts again before it takes the mean batches and the room that it has. */
 const MOST_ROUNDS = 12;
+/** Rounds after these only measure what was chosen: what is left over then never agrees with its estimates. */
+const MOST_MEASURING_ROUNDS = 2 * MOST_ROUNDS;
 /** Room added where the simulator finds the objective missed. */
 const MORE_ROOM = 1.15;
 const MOST_ROOM = MORE_ROOM ** 8;
@@ -87,9 +90,10 @@ export async function makePlan(request: PlanRequest, tools: PlanTools): Promise<
     const outcome = await place(problem, tools.solver);
     if (outcome.kind === "infeasible") throw impossible(outcome.reasons, warnings);
     const staged = outcome.choice.map((option, k) => wayOf(k, option));
-    const isLastRound = round === MOST_ROUNDS;
+    const isLastRound = round >= MOST_ROUNDS;
     if (await measureChosen(request.profiles, ways, staged, tools, warnings)) {
-      if (isLastRound) throw impossible(["the stages that were chosen keep being slower than they were estimated"], []);
+      if (round >= MOST_MEASURING_ROUNDS)
+        throw impossible(["the stages that were chosen keep being slower than they were estimated"], []);
       continue;
     }
     const result = simulatePlan(request, outcome, request.simulatedRequests * TUNING_SHARE);
@@ -136,6 +140,7 @@ function problemOf(
 ): { readonly problem: PlacementProblem; wayOf(level: number, option: number): StagedModel } {
   const { workload, profiles } = request;
   const reach = loadedReach(workload);
+  const own = reachOf(workload.paths);
   const wayOf = new Map<LevelOption, StagedModel>();
   const optionOf = (way: StagedModel, batchSize: number, mean: number | undefined): LevelOption => {
     const option: LevelOption = {
@@ -151,12 +156,13 @@ function problemOf(
     wayOf.set(option, way);
     return option;
   };
-  const levels = ways.map((own, k) => ({
+  const levels = ways.map((each, k) => ({
     model: profiles[k]?.name ?? "",
     reach: reach[k] ?? 0,
-    countsForLatency: countsForLatency(reach[k] ?? 0, workload.slo.percentile),
+    // Nobody waits for shadows.
+    countsForLatency: countsForLatency(own[k] ?? 0, workload.slo.percentile, workload.rowsPerRequest),
     copies: request.copies,
-    options: own.flatMap((way) => usefulBatchSizes(way).map((size) => optionOf(way, size, meanRows[k]))),
+    options: each.flatMap((way) => usefulBatchSizes(way).map((size) => optionOf(way, size, meanRows[k]))),
   }));
   const problem = withMenu({
     objective: request.objective,
@@ -215,9 +221,7 @@ function finish(
 ): MadePlan {
   const { workload, seed, unusedDevices, simulatedRequests } = request;
   const { rate, slo } = workload;
-  // Devices are never busier than all of the time.
-  const mostRate = Math.max(placement.mostRate, rate) / problem.utilisationCap;
-  const tuning: CapacityOptions = { requests: simulatedRequests * TUNING_SHARE, seed, unusedDevices, mostRate };
+  const tuning: CapacityOptions = { requests: simulatedRequests * TUNING_SHARE, seed, unusedDevices };
   const before = capacity(placement.fleet, workload, tuning);
   const tunedRate = Math.min(rate, before?.rate ?? rate);
   const fleet = tuneQueueDelays(placement.fleet, simulatedAt(workload, tunedRate), slo, request.objective, tuning);

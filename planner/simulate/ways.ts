@@ -34,6 +34,16 @@ export function waySource(routing: Routing, random: () => number): () => number 
   };
 }
 
+/** Share of all rows that enter each of `levels` levels, shadows left out. */
+export function reachOfRouting(routing: Routing, levels: number): number[] {
+  if (routing.kind === "paths") return reachOf(routing.paths);
+  const entering = new Array<number>(levels).fill(0);
+  for (const way of routing.ways) {
+    for (let k = 0; k < levels; k++) entering[k] = (entering[k] ?? 0) + ((way >>> k) & 1);
+  }
+  return entering.map((rows) => rows / routing.ways.length);
+}
+
 /** Every row goes to the last of `levels` levels at once. */
 export function lastLevelOnly(levels: number): Routing {
   return { kind: "recorded", ways: Uint32Array.of(2 ** (levels - 1)), order: "sequence" };

@@ -82,6 +82,9 @@ test("levels that few rows reach do not count for the percentile", () => {
   assert.equal(countsForLatency(1, 0.99), true);
   assert.equal(countsForLatency(0.02, 0.99), true);
   assert.equal(countsForLatency(0.01, 0.99), false);
+  // Of requests of eight rows 4 % have one that enters.
+  assert.equal(countsForLatency(0.005, 0.99, 1), false);
+  assert.equal(countsForLatency(0.005, 0.99, 8), true);
 });
 
 test("unused devices cost nothing when off, and their bare watts else", async () => {

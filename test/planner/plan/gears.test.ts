@@ -9,7 +9,7 @@ import { planRequest, sampleProfile, twoLevels, workload } from "./profiles.ts";
 
 const SMALL = sampleProfile({ name: "small", rowMs: 1, weightBytes: 1e6, nodes: 0 });
 const LARGE = sampleProfile({ name: "large", rowMs: 20, weightBytes: 100e6, nodes: 0 });
-const OPTIONS = { requests: 5_000, seed: 1, unusedDevices: "off", mostRate: 2_000 } as const;
+const OPTIONS = { requests: 5_000, seed: 1, unusedDevices: "off" } as const;
 const TOOLS = { solver: null, progress: () => undefined, measure: async () => "not asked for" };
 
 async function placedFleet() {
@@ -86,6 +86,26 @@ describe("gears", () => {
     const { fleet, load } = await placedFleet();
     const tight = { ...load, slo: { latencyMs: 5, percentile: 0.99 } };
     assert.deepEqual(gearTable(fleet, tight, [point("any", 0.2, 1)], OPTIONS), []);
+  });
+});
+
+describe("rates that are far from what the plan is made for", () => {
+  it("a point that asks the last level rarely has all the rate that it can serve", async () => {
+    const gearPoints = [point("rare", 0, 1)];
+    const load = workload({ paths: twoLevels(0.2) });
+    const { gears, capacity: most } = await makePlan(
+      planRequest({ profiles: [SMALL, LARGE], workload: load, gearPoints }),
+      TOOLS,
+    );
+    assert.ok((most?.rate ?? 0) < 400, `${most?.rate}`);
+    // 2 ms a row on two cores, where the planned point takes 6.
+    assert.ok((gears[0]?.toRate ?? 0) > 800, `${gears[0]?.toRate}`);
+  });
+
+  it("what the devices take is told also where a thousand times as much is asked for", async () => {
+    const load = workload({ paths: twoLevels(0.2), rate: 300_000 });
+    const { capacity: most } = await makePlan(planRequest({ profiles: [SMALL, LARGE], workload: load }), TOOLS);
+    assert.ok((most?.rate ?? 0) > 200, `${most?.rate}`);
   });
 });
 

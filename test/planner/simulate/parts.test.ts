@@ -6,7 +6,13 @@ import { arrivalTimesMs } from "../../../planner/simulate/arrivals.ts";
 import { EventHeap } from "../../../planner/simulate/event-heap.ts";
 import { histogram, LogHistogram, percentiles } from "../../../planner/simulate/measures.ts";
 import { ServiceSampler } from "../../../planner/simulate/service-sampler.ts";
-import { waySource, waysOfConfidences, waysOfExits } from "../../../planner/simulate/ways.ts";
+import {
+  lastLevelOnly,
+  reachOfRouting,
+  waySource,
+  waysOfConfidences,
+  waysOfExits,
+} from "../../../planner/simulate/ways.ts";
 import { NEVER } from "../../../proto/files/cascade-file.ts";
 import { gate } from "../../support/cascades.ts";
 
@@ -50,6 +56,20 @@ test("a trace keeps its gaps' proportions at any rate, and goes on from its star
   const times = [...arrivalTimesMs(arrivals, 1000 / 40, 6, seededRandom(1))];
   // Two gaps of 10 and 30 become 20 and 60: a mean of 40 ms.
   assert.deepEqual(times, [40, 60, 120, 160, 180, 240]);
+});
+
+test("reach of paths whose first level is left out, and of recorded ways", () => {
+  const paths = [
+    [0, 0, 0],
+    [0, 0.8, 0.2],
+    [0, 0, 1],
+  ];
+  assert.deepEqual(reachOfRouting({ kind: "paths", paths }, 3), [0, 1, 0.2]);
+  assert.deepEqual(
+    reachOfRouting({ kind: "recorded", ways: Uint32Array.of(0b001, 0b101), order: "random" }, 3),
+    [1, 0, 0.5],
+  );
+  assert.deepEqual(reachOfRouting(lastLevelOnly(3), 3), [0, 0, 1]);
 });
 
 test("service times: drawn from the samples, interpolated, their mean is the planner's", () => {
