@@ -1,6 +1,7 @@
 /** `hybridserve plan`: from profiles, devices and a workload to plan.json, the stage files and a report. */
+import { existsSync } from "node:fs";
 import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join, relative, resolve } from "node:path";
 import { explainPlacement, oneMoreDevice } from "../planner/placement/explain.ts";
 import { type LastLevelPlan, planLastLevel } from "../planner/plan/last-level-only.ts";
 import { makePlan, type PlanRequest } from "../planner/plan/make-plan.ts";
@@ -52,7 +53,8 @@ async function plan(argv: readonly string[], io: CommandIo): Promise<number> {
 async function run(options: PlanOptions, argv: readonly string[], io: CommandIo): Promise<void> {
   const note = (text: string) => io.stderr(`${text}\n`);
   const inputs = await readPlanInputs(options);
-  const directory = await prepareOutput(options.output);
+  const output = resolve(options.output);
+  const directory = await prepareOutput(output);
   const stages = new MeasuredStages({
     repositories: options.repositories,
     inventory: inputs.inventory,
@@ -67,7 +69,7 @@ async function run(options: PlanOptions, argv: readonly string[], io: CommandIo)
     },
     note,
   });
-  const solver = options.hasSolver ? new HighsSolver() : null;
+  const solver = options.hasSolver ? new HighsSolver({ timeLimitMs: options.solverTimeLimitMs }) : null;
   try {
     const { classes, devices, links } = inputs.inventory;
     const request: PlanRequest = {
@@ -116,7 +118,7 @@ async function run(options: PlanOptions, argv: readonly string[], io: CommandIo)
     });
     await stages.removeOthers(cut);
     await writePlan(directory, inputs, plan, planReport(report));
-    await swapIn(directory, options.output);
+    await swapIn(directory, output);
     if (options.json) {
       io.stdout(planJson(plan));
       return;
@@ -142,11 +144,14 @@ const STAGE_LIMIT_MS = 60_000;
 const OWN_FILES: ReadonlySet<string> = new Set(["plan.json", "profile.json", "report.html", STAGE_FOLDER]);
 
 /**
- * Where the plan is made: a new folder beside the output, so that an older plan stays whole until the new one is. Refuses
+ * `output` is absolute. Where the plan is made: a new folder beside the output, so that an older plan stays whole until the new one is. Refuses
  * an output that holds anything else, which would go.
  */
 async function prepareOutput(output: string): Promise<string> {
-  const names = await readdir(output).catch((): string[] => []);
+  const names = await readdir(output).catch((error: unknown): string[] => {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
+    throw new InferenceError("FAILED_PRECONDITION", `--output ${output} must be a folder: ${String(error)}`);
+  });
   const foreign = names.find((name) => !OWN_FILES.has(name));
   if (foreign !== undefined) {
     throw new InferenceError(
@@ -154,7 +159,7 @@ async function prepareOutput(output: string): Promise<string> {
       `--output ${output} holds '${foreign}', which is no part of a plan: name an empty or a new folder`,
     );
   }
-  const directory = `${output.replace(/[/\\]+$/, "")}.part`;
+  const directory = `${output}.part`;
   await rm(directory, { recursive: true, force: true });
   await mkdir(directory, { recursive: true });
   return directory;
@@ -171,9 +176,13 @@ async function writePlan(
   await writeFile(join(directory, "plan.json"), planJson(plan));
 }
 
+/** The older plan goes when the new one is in its place. */
 async function swapIn(directory: string, output: string): Promise<void> {
-  await rm(output, { recursive: true, force: true });
+  const older = `${output}.old`;
+  await rm(older, { recursive: true, force: true });
+  if (existsSync(output)) await rename(output, older);
   await rename(directory, output);
+  await rm(older, { recursive: true, force: true });
 }
 
 function planJson(plan: PlanFile): string {

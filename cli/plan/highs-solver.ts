@@ -7,6 +7,8 @@ import type { SolveMessage, SolverProgress, SolverReply } from "./highs-protocol
 const WORKER = new URL(`./highs-worker${import.meta.url.slice(import.meta.url.lastIndexOf("."))}`, import.meta.url);
 
 export interface HighsSolverOptions {
+  /** Of all solves together; what is solved afterwards hardly begins, and is marked as ended by time. Default: no limit. */
+  readonly timeLimitMs?: number;
   readonly onProgress?: (progress: SolverProgress) => void;
   /** Ends a running solve at once; later solves fail with CANCELLED. */
   readonly signal?: AbortSignal;
@@ -17,6 +19,7 @@ export class HighsSolver implements MilpSolver {
   readonly #options: HighsSolverOptions;
   #worker: Worker | undefined;
   #last: Promise<unknown> = Promise.resolve();
+  #spentMs = 0;
 
   constructor(options: HighsSolverOptions = {}) {
     this.#options = options;
@@ -24,7 +27,7 @@ export class HighsSolver implements MilpSolver {
 
   async solve(problem: MilpProblem, options: MilpOptions): Promise<MilpSolution> {
     const before = this.#last;
-    const solved = before.then(() => this.#solveNext({ problem, options }));
+    const solved = before.then(() => this.#solveInTime(problem, options));
     this.#last = solved.catch(() => undefined);
     return solved;
   }
@@ -34,6 +37,14 @@ export class HighsSolver implements MilpSolver {
     const worker = this.#worker;
     this.#worker = undefined;
     await worker?.terminate();
+  }
+
+  async #solveInTime(problem: MilpProblem, options: MilpOptions): Promise<MilpSolution> {
+    const leftMs = (this.#options.timeLimitMs ?? Number.POSITIVE_INFINITY) - this.#spentMs;
+    const timeLimitMs = Math.min(options.timeLimitMs, Math.max(1, leftMs));
+    const solution = await this.#solveNext({ problem, options: { ...options, timeLimitMs } });
+    this.#spentMs += solution.solverMs;
+    return solution;
   }
 
   #solveNext(message: SolveMessage): Promise<MilpSolution> {

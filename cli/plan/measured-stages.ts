@@ -90,16 +90,23 @@ export class MeasuredStages {
   async removeOthers(kept: readonly (CutModel | undefined)[]): Promise<void> {
     for (const { folder } of this.#cut.values()) {
       if (kept.some((cut) => cut?.folder === folder)) continue;
-      await rm(join(this.#options.directory, folder), { recursive: true, force: true });
+      await this.#removeFiles(folder);
     }
+  }
+
+  async #removeFiles(folder: string): Promise<void> {
+    await rm(join(this.#options.directory, folder), { recursive: true, force: true });
   }
 
   async #measureOrRefuse(profile: ModelProfile, way: StagedModel): Promise<StagedModel | string> {
     try {
-      return await this.#measure(profile, way);
+      const measured = await this.#measure(profile, way);
+      if (typeof measured === "string") await this.#removeFiles(folderOf(profile.name, way.cuts));
+      return measured;
     } catch (error) {
-      if (error instanceof InferenceError) return error.message;
-      throw error;
+      if (!(error instanceof InferenceError)) throw error;
+      await this.#removeFiles(folderOf(profile.name, way.cuts));
+      return error.message;
     }
   }
 

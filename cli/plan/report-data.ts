@@ -26,6 +26,7 @@ export function planReportData({
   hybridserveVersion,
 }: ReportSource): PlanReportData {
   const { fleet, predicted } = made;
+  const usedBytes = usedBytesOf(fleet);
   const indexOf = new Map(fleet.devices.map((device, i) => [device.id, i]));
   return {
     plan,
@@ -37,7 +38,7 @@ export function planReportData({
       const watts = plan.classes.find(({ name }) => name === device.class)?.watts ?? null;
       return {
         utilisation,
-        usedBytes: usedBytes(fleet, index),
+        usedBytes: usedBytes.get(index) ?? 0,
         watts: watts === null ? null : watts.idle + (watts.active - watts.idle) * utilisation,
       };
     }),
@@ -47,13 +48,14 @@ export function planReportData({
   };
 }
 
-function usedBytes(fleet: Fleet, device: number): number {
-  const className = fleet.devices[device]?.class ?? "";
-  return fleet.replicas
-    .filter((replica) => replica.device === device)
-    .reduce((sum, { level, stage }) => {
-      return sum + (fleet.levels[level]?.stages[stage]?.memoryBytes.get(className) ?? 0);
-    }, 0);
+/** By device. */
+function usedBytesOf({ levels, devices, replicas }: Fleet): Map<number, number> {
+  const used = new Map<number, number>();
+  for (const { level, stage, device } of replicas) {
+    const bytes = levels[level]?.stages[stage]?.memoryBytes.get(devices[device]?.class ?? "") ?? 0;
+    used.set(device, (used.get(device) ?? 0) + bytes);
+  }
+  return used;
 }
 
 /** A batch is drawn as long as one of its size takes on average there: the simulation tells when it starts. */

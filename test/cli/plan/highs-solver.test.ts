@@ -48,6 +48,18 @@ test("a start within the gap is the answer; a time limit is told", async () => {
   }
 });
 
+test("a time limit of all solves together ends those that come after it", async () => {
+  const solver = new HighsSolver({ timeLimitMs: 150 });
+  try {
+    const first = await solver.solve(knapsack(200, 40), EXACT);
+    const second = await solver.solve(knapsack(200, 40), EXACT);
+    assert.deepEqual([first.isTimeLimited, second.isTimeLimited], [true, true]);
+    assert.ok(second.solverMs < 5_000, `${second.solverMs}`);
+  } finally {
+    await solver.close();
+  }
+});
+
 test("progress arrives while it solves, and stopping ends the thread at once", async () => {
   const controller = new AbortController();
   const seen: SolverProgress[] = [];

@@ -168,6 +168,14 @@ describe("hybridserve plan", () => {
     assert.match(stderr, /^error: --output .*models holds '(small|giant|notes\.txt)', which is no part of a plan/);
   });
 
+  it("does not replace a file", async () => {
+    await writeFile(at("mine.json"), "mine");
+    const { code, stderr } = await plan("throughput", "mine.json");
+    assert.equal(code, 1);
+    assert.match(stderr, /^error: --output .*mine\.json must be a folder: .*ENOTDIR/);
+    assert.equal(await readFile(at("mine.json"), "utf8"), "mine");
+  });
+
   it("names a model that the profile lacks or that changed since, and the command that mends it", async () => {
     await writeFile(
       at("other.json"),
