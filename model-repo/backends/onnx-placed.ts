@@ -93,15 +93,16 @@ function stageOptions(
   tensors: ModelTensors,
 ): OnnxInstanceOptions[] {
   const { clock, log, resolved } = context;
-  const { graphOptimizationLevel } = stage;
-  const own =
+  // A whole model runs as its configuration says, which is how it was profiled.
+  const { level: graphOptimizationLevel, ...own } =
     stage.file === undefined
-      ? { ...tensors, modelPath }
+      ? { ...tensors, modelPath, level: settings.graphOptimizationLevel }
       : {
           modelPath: stage.file,
           batches: false,
           inputs: stage.inputs.map(bound),
           outputs: stage.outputs.map(bound),
+          level: stage.graphOptimizationLevel,
         };
   return stage.copies.map((copy, i) => ({
     ...own,
