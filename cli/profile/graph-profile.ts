@@ -21,6 +21,8 @@ export interface GraphOptions {
   readonly threadsByClass: ReadonlyMap<string, number>;
   /** Ends the work. */
   readonly signal: AbortSignal;
+  /** Hears why a model cannot be cut anywhere. */
+  readonly note?: (text: string) => void;
 }
 
 /** Layouts of this very processor (`all`) would not be the other machines'. */
@@ -63,7 +65,7 @@ async function profileIn(directory: string, options: GraphOptions): Promise<Grap
     batchSize,
     nodeMs,
     nodeWeightBytes: weightsOf(cut),
-    cuts: await cutPositions(file, cut, feed, signal),
+    cuts: await cutPositions(file, cut, options),
   };
 }
 
@@ -89,13 +91,15 @@ function weightsOf({ nodes, constants }: CutGraph): number[] {
 async function cutPositions(
   file: GraphFile,
   cut: CutGraph,
-  feed: readonly Tensor[],
-  signal: AbortSignal,
+  { feed, signal, note }: GraphOptions,
 ): Promise<CutPosition[]> {
-  const names = new Set(cutCandidates(cut).candidates.flatMap(({ tensors }) => tensors));
+  const possible = cutCandidates(cut);
+  const names = new Set(possible.candidates.flatMap(({ tensors }) => tensors));
+  if (possible.uncuttable !== undefined) note?.(`it cannot be cut: ${possible.uncuttable}`);
   if (names.size === 0) return [];
   const { bytes, unpassable } = await runGraphJob({ kind: "types", ...file, names: [...names], feed }, { signal });
-  const { candidates } = cutCandidates(cut, { tensorBytes: bytes, unpassable });
+  const { candidates, uncuttable } = cutCandidates(cut, { tensorBytes: bytes, unpassable });
+  if (uncuttable !== undefined) note?.(`it cannot be cut: ${uncuttable}`);
   return candidates.flatMap((candidate) =>
     candidate.bytes === undefined
       ? []

@@ -36,7 +36,7 @@ Examples:
 Exit codes: 0 done (also where the time ended it), 1 failed, or no model ran on any device, 2 bad usage.
 `;
 
-const OPTIONS = {
+export const PROFILE_OPTIONS = {
   "model-repository": { type: "string", multiple: true },
   "model-store": { type: "string", multiple: true },
   model: { type: "string", multiple: true },
@@ -82,7 +82,7 @@ const MOST_SECONDS = 30 * 24 * 3600;
 
 /** Throws with one line for what is wrong; "help" where help was asked for. */
 export function parseProfileOptions(argv: readonly string[]): ProfileOptions | "help" {
-  const { values } = parseArgs({ args: [...argv], options: OPTIONS, strict: true });
+  const { values } = parseArgs({ args: [...argv], options: PROFILE_OPTIONS, strict: true });
   if (values.help) return "help";
   const repositories = [...(values["model-repository"] ?? []), ...(values["model-store"] ?? [])];
   if (repositories.length === 0) throw invalid("name a repository with --model-repository DIR");

@@ -150,6 +150,7 @@ async function measureGraph(
       batchSize: 1,
       threadsByClass,
       signal: AbortSignal.timeout(Math.max(1, Math.ceil(limitMs))),
+      note: (text) => task.note(`${name}: ${text}`),
     });
     task.note(`${name}: ${graph.nodeWeightBytes.length} nodes, ${graph.cuts.length} places to cut`);
     const before = previousModel(task, model)?.graph;

@@ -110,6 +110,7 @@ export class ServedPlan implements PlacementSource {
         throw new InferenceError("UNAVAILABLE", `model '${failure.name}' does not load as planned: ${reason}`);
       }
     } catch (error) {
+      this.#current = before;
       const { message } = InferenceError.from(error);
       this.#state = before === undefined ? "default" : /\bPLAN_STALE_/.test(message) ? "stale" : "invalid";
       log.error({ plan: file }, `${message}; the plan in use stays`);

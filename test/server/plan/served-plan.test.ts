@@ -125,6 +125,15 @@ describe("the plan that serves", () => {
     assert.match(lines.at(-1) ?? "", /the plan in use stays/);
   });
 
+  it("stays in force where loading itself breaks", async () => {
+    const { disk, start } = setUp();
+    const plan = await start();
+    disk.plan = new PlanPlacements(samplePlan({ models: [], cascade: null }), "/plans/b");
+    plan.attach(() => Promise.reject(new Error("the disk is gone")));
+    await assert.rejects(plan.replan(), /the disk is gone/);
+    assert.ok(plan.placementOf("giant", "1"));
+  });
+
   it("is replaced once at a time", async () => {
     const { start } = setUp();
     const plan = await start();
