@@ -15,7 +15,7 @@ import { seededRandom } from "../../planner/cascade/random.ts";
 import type { Stage } from "../../planner/fleet.ts";
 import { peakBytes, powersOfTwo, type StagedModel, serviceOf } from "../../planner/plan/stage-options.ts";
 import { InferenceError } from "../../proto/errors.ts";
-import type { DeviceClass, DevicesFile } from "../../proto/files/devices-file.ts";
+import type { DevicesFile } from "../../proto/files/devices-file.ts";
 import { writeNpz } from "../../proto/files/npz.ts";
 import type { Numerics } from "../../proto/files/plan-file.ts";
 import { textHash } from "../../proto/files/policy-hash.ts";
@@ -202,7 +202,13 @@ export class MeasuredStages {
       const devices = devicesHere(inventory, deviceClass.name);
       if (devices.length === 0) continue;
       const clock = new SystemClock();
-      const opened = await openFileOnDevices(file, devices, deviceClass, { clock, log });
+      const opened = await openFileOnDevices(file, devices, deviceClass, { clock, log }).catch((error: unknown) =>
+        InferenceError.from(error),
+      );
+      if (opened instanceof InferenceError) {
+        profiles.push({ class: deviceClass.name, batches: [], stopped: opened.message.trimEnd() });
+        continue;
+      }
       try {
         const result = await measureBatches({
           instances: opened.instances,
@@ -220,14 +226,15 @@ export class MeasuredStages {
         });
         profiles.push({ class: deviceClass.name, ...result });
         this.#options.note(`  ${stage.id} on ${deviceClass.name}: ${summary(result.batches)}`);
-        if (result.batches.length === 0) throw refused(stage, deviceClass, result.stopped);
         const [instance] = opened.instances;
-        if (!hasRun && instance !== undefined) await runAll(instance, model, stage, batches);
+        if (hasRun || instance === undefined || result.batches.length === 0) continue;
+        await runAll(instance, model, stage, batches);
         hasRun = true;
       } finally {
         await opened.close();
       }
     }
+    if (profiles.length > 0 && !hasRun) throw refused(stage, profiles);
     return profiles;
   }
 }
@@ -260,13 +267,20 @@ function stageRequest(
   };
 }
 
-/** Measured where the class is here, as estimated elsewhere. */
+/** Measured where the class is here, as estimated elsewhere; without the classes that it does not run on. */
 function withMeasurements(estimate: Stage, classes: readonly ClassProfile[]): Stage {
-  return {
-    ...estimate,
-    memoryBytes: new Map([...estimate.memoryBytes, ...classes.map((each) => [each.class, peakBytes(each)] as const)]),
-    service: new Map([...estimate.service, ...classes.map((each) => [each.class, serviceOf(each)] as const)]),
-  };
+  const memoryBytes = new Map(estimate.memoryBytes);
+  const service = new Map(estimate.service);
+  for (const each of classes) {
+    if (each.batches.length === 0) {
+      memoryBytes.delete(each.class);
+      service.delete(each.class);
+    } else {
+      memoryBytes.set(each.class, peakBytes(each));
+      service.set(each.class, serviceOf(each));
+    }
+  }
+  return { ...estimate, memoryBytes, service };
 }
 
 async function writeGolden(
@@ -286,8 +300,9 @@ async function writeGolden(
   return { path, hash: textHash(bytes) };
 }
 
-function refused({ id }: WrittenStage, { name }: DeviceClass, stopped: string): InferenceError {
-  return new InferenceError("FAILED_PRECONDITION", `stage '${id}' does not run on class '${name}': ${stopped}`);
+function refused({ id }: WrittenStage, classes: readonly ClassProfile[]): InferenceError {
+  const why = classes.map((each) => `on class '${each.class}': ${each.stopped}`).join("; ");
+  return new InferenceError("FAILED_PRECONDITION", `stage '${id}' does not run ${why}`);
 }
 
 function summary(batches: ClassProfile["batches"]): string {

@@ -11,7 +11,7 @@ Cuts, copies and places models on devices, chooses batch sizes and queue delays,
 Writes plan.json, report.html and the stage files into DIR; hybridserve serve --plan DIR/plan.json serves by it.
 
 What is planned:
-  --model-repository DIR   the models (repeatable)
+  --model-repository DIR   the models (repeatable; also: --model-store)
   --profile FILE           what hybridserve profile measured of them
   --devices FILE           the devices, as hybridserve doctor --devices lists them
   --workload FILE          arrival rate, latency objective, and the models with the ways of rows through them
@@ -39,6 +39,11 @@ How:
 Example:
   hybridserve plan --model-repository models --profile profile.json --devices devices.json \\
     --workload workload.json --cascade fashion --objective throughput --output plan
+
+A workload.json: { "formatVersion": 1, "rate": 300, "slo": { "latencyMs": 200, "percentile": 0.99 } }
+
+Exit codes: 0 planned, also where the workload's rate is more than the devices take (a warning says so); 1 nothing could
+be planned; 2 bad usage.
 `;
 
 export const PLAN_OPTIONS = {

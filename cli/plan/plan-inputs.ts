@@ -1,5 +1,4 @@
 /** Reads what a plan is made from, and brings it together: levels with their profiles, and the ways rows take. */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { levelHash } from "../../model-repo/backends/certificate-hash.ts";
 import type { GearPoint } from "../../planner/plan/gears.ts";
@@ -12,6 +11,7 @@ import { canonicalJson, textHash } from "../../proto/files/policy-hash.ts";
 import { type ModelProfile, type ProfileFile, readProfileFile } from "../../proto/files/profile-file.ts";
 import { readWorkloadFile, type WorkloadFile } from "../../proto/files/workload-file.ts";
 import { locateCascade } from "../calibrate/locate-cascade.ts";
+import { readText } from "../read-text.ts";
 import { arrivalProcess, recordedRouting } from "../simulate/recorded.ts";
 import type { PlanOptions } from "./options.ts";
 
@@ -30,9 +30,9 @@ export interface PlanInputs {
 
 /** Rejects naming file and field, a model that is not in the profile, and one that changed since it was profiled. */
 export async function readPlanInputs(options: PlanOptions): Promise<PlanInputs> {
-  const profileText = await read(options.profile, "--profile");
-  const devicesText = await read(options.devices, "--devices");
-  const workloadText = await read(options.workload, "--workload");
+  const profileText = await readText(options.profile, "--profile");
+  const devicesText = await readText(options.devices, "--devices");
+  const workloadText = await readText(options.workload, "--workload");
   const profile = readProfileFile(profileText, options.profile);
   const inventory = readDevicesFile(devicesText, options.devices);
   const file = readWorkloadFile(workloadText, options.workload);
@@ -172,12 +172,6 @@ async function planWorkload(
     routing: recorded === null ? { kind: "paths", paths } : await recordedRouting(recorded, paths, path),
     shadowShare,
   };
-}
-
-async function read(path: string, flag: string): Promise<string> {
-  return readFile(path, "utf8").catch((error: unknown) => {
-    throw new InferenceError("NOT_FOUND", `${flag}: ${error instanceof Error ? error.message : String(error)}`);
-  });
 }
 
 function hashOf(text: string): string {

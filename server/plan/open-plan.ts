@@ -37,7 +37,10 @@ async function readPlan(file: string): Promise<PlanFile> {
   try {
     text = await readFile(file, "utf8");
   } catch (error) {
-    throw new PlanError("PLAN_INVALID", `cannot read '${file}': ${String(error)}; hybridserve plan writes it`);
+    throw new PlanError(
+      "PLAN_INVALID",
+      `cannot read the plan: ${error instanceof Error ? error.message : String(error)}; hybridserve plan writes it`,
+    );
   }
   try {
     return readPlanFile(text, file);
@@ -58,7 +61,8 @@ async function gatherFacts(plan: PlanFile, directory: string, repositories: read
   return {
     onnxruntime: runtime.version,
     cores: await usableCores(),
-    memoryBytes: totalmem(),
+    // Of the machine, or what the container leaves of it; 0: not known.
+    memoryBytes: Math.min(totalmem(), process.constrainedMemory() || Number.POSITIVE_INFINITY),
     cudaProblem:
       cuda === undefined || cuda.state === "missing"
         ? "onnxruntime-node has no CUDA provider here; hybridserve doctor tells how to install it"

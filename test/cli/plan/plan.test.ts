@@ -148,6 +148,25 @@ describe("hybridserve plan", () => {
     assert.equal(folders.length, 1, "cuts that were measured and not chosen leave no files");
   });
 
+  it("keeps a cut whose stages run on some of the classes here", async () => {
+    const { classes, devices } = JSON.parse(DEVICES) as { classes: { name: string }[]; devices: object[] };
+    const tiny = { ...classes[0], name: "tiny", memoryBytes: 2 ** 25 };
+    const inventory = {
+      formatVersion: 1,
+      classes: [tiny, ...classes],
+      devices: [{ id: "c", class: "tiny" }, ...devices],
+    };
+    await writeFile(at("two-classes.json"), JSON.stringify(inventory));
+    const more = ["--profile", at("too-large.json"), "--devices", at("two-classes.json")];
+    const { code, stderr } = await plan("throughput", "mixed", ...more);
+    assert.equal(code, 0, stderr);
+    const file = readPlanFile(await readFile(at("mixed/plan.json"), "utf8"), "plan.json");
+    assert.deepEqual([...new Set(file.devices.map((device) => device.class))], ["core"]);
+    const stages = file.stages.filter(({ model }) => model === "giant");
+    assert.ok(stages.length >= 2);
+    assert.ok(stages.every(({ serviceMs }) => serviceMs.every((each) => each.class === "core")));
+  });
+
   it("plans for energy, uses one device for so little, and replaces an older plan", async () => {
     const first = await plan("energy", "replaced");
     assert.equal(first.code, 0, first.stderr);
