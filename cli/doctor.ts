@@ -4,7 +4,7 @@ import type { AbsentMeter, EnergyMeter, EnergyMeters } from "../model-repo/meter
 import { openMeters } from "../model-repo/meters/open-meters.ts";
 import { describeOnnxRuntime, type ExecutionProvider, type OnnxRuntimeReport } from "../model-repo/onnx-providers.ts";
 import { InferenceError } from "../proto/errors.ts";
-import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
+import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, parseErrorText, usageError } from "./command.ts";
 import { type DevicesFlags, writeDevices } from "./devices/write-devices.ts";
 import { describeMachine, type Machine } from "./machine.ts";
 import { packageVersion } from "./package-version.ts";
@@ -31,7 +31,7 @@ Flags:
   --output FILE        where to; default: to standard output
   --sysfs-root DIR     the system's tree, where it is not /sys: a container may have the host's elsewhere
   --nvml-library FILE  NVIDIA's libnvidia-ml, where the loader does not find it
-  --json               print the findings as JSON
+  --json               print the findings, or with --devices the devices, as JSON
   --help               print this
 
 Examples:
@@ -81,7 +81,7 @@ async function doctor(argv: readonly string[], io: CommandIo): Promise<number> {
   try {
     values = parseFlags(argv);
   } catch (error) {
-    return usageError(io, "doctor", (error instanceof Error ? error.message : String(error)).split(". ")[0] ?? "");
+    return usageError(io, "doctor", parseErrorText(error, Object.keys(OPTIONS)));
   }
   if (values.help) {
     io.stdout(HELP);

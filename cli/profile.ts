@@ -14,13 +14,14 @@ import {
   readProfileFile,
 } from "../proto/files/profile-file.ts";
 import { locateCascade } from "./calibrate/locate-cascade.ts";
-import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, usageError } from "./command.ts";
+import { type Command, type CommandIo, EXIT_FAILED, EXIT_OK, parseErrorText, usageError } from "./command.ts";
 import { inventoryOfThisMachine } from "./devices/write-devices.ts";
 import { describeMachine } from "./machine.ts";
-import { PROFILE_HELP, type ProfileOptions, parseProfileOptions } from "./profile/options.ts";
+import { PROFILE_HELP, PROFILE_OPTIONS, type ProfileOptions, parseProfileOptions } from "./profile/options.ts";
 import { ProfileCache } from "./profile/profile-cache.ts";
 import { profileModels } from "./profile/profile-models.ts";
 import { npzSource, randomSource } from "./profile/rows.ts";
+import { readText } from "./read-text.ts";
 import { profileTable } from "./terminal/profile-table.ts";
 import { ProgressBar } from "./terminal/progress-bar.ts";
 
@@ -40,7 +41,7 @@ async function profile(argv: readonly string[], io: CommandIo): Promise<number> 
   try {
     options = parseProfileOptions(argv);
   } catch (error) {
-    return usageError(io, "profile", (error instanceof Error ? error.message : String(error)).split(". ")[0] ?? "");
+    return usageError(io, "profile", parseErrorText(error, Object.keys(PROFILE_OPTIONS)));
   }
   if (options === "help") {
     io.stdout(PROFILE_HELP);
@@ -57,7 +58,7 @@ async function profile(argv: readonly string[], io: CommandIo): Promise<number> 
 
 async function run(options: ProfileOptions, io: CommandIo): Promise<number> {
   const note = (text: string) => io.stderr(`${text}\n`);
-  const models = await readModels(options, note);
+  const { models, cascades } = await readModels(options, note);
   const inventory = await readInventory(options, note);
   const previous = await readPrevious(options, note);
   const runtime = await profiledRuntime();
@@ -100,10 +101,7 @@ async function run(options: ProfileOptions, io: CommandIo): Promise<number> {
     io.stdout(profileJson(file));
   } else {
     io.stdout(`\n${profileTable(file)}`);
-    io.stdout(
-      `Written: ${options.output}. Next: hybridserve plan --profile ${options.output} ` +
-        `--devices ${options.devices ?? "devices.json"} --workload workload.json\n`,
-    );
+    io.stdout(`Written: ${options.output}. Next, with a workload.json:\n  ${nextCommand(options, cascades)}\n`);
   }
   const hasRun = file.models
     .slice(-models.length)
@@ -116,15 +114,17 @@ async function run(options: ProfileOptions, io: CommandIo): Promise<number> {
 async function readModels(
   { repositories, models }: ProfileOptions,
   note: (text: string) => void,
-): Promise<MeasuredModel[]> {
+): Promise<{ readonly models: readonly MeasuredModel[]; readonly cascades: readonly string[] }> {
   const levels = new Set<string>();
   const named = new Set<string>();
+  const cascades: string[] = [];
   for (const name of models) {
     const cascade = await locateCascade(repositories, name).catch((error: unknown) => {
       if (error instanceof InferenceError && error.code === "NOT_FOUND") return undefined;
       throw error;
     });
     if (cascade?.file === undefined) named.add(name);
+    else cascades.push(name);
     for (const { model } of cascade?.file?.levels ?? []) levels.add(model);
   }
   const found: MeasuredModel[] = [];
@@ -139,15 +139,23 @@ async function readModels(
   }
   if (found.length === 0)
     throw new InferenceError("FAILED_PRECONDITION", "no model is left that could be profiled here");
-  return found;
+  return { models: found, cascades };
+}
+
+/** The whole command that goes on from here; without a cascade the workload names the models. */
+function nextCommand({ repositories, output, devices }: ProfileOptions, cascades: readonly string[]): string {
+  return [
+    "hybridserve plan",
+    ...repositories.map((each) => `--model-repository ${each}`),
+    `--profile ${output} --devices ${devices ?? "devices.json"} --workload workload.json`,
+    ...cascades.slice(0, 1).map((name) => `--cascade ${name}`),
+    "--objective throughput --output plan",
+  ].join(" ");
 }
 
 async function readInventory({ devices }: ProfileOptions, note: (text: string) => void): Promise<DevicesFile> {
   if (devices === undefined) return inventoryOfThisMachine({}, note);
-  const text = await readFile(devices, "utf8").catch((error: unknown) => {
-    throw new InferenceError("INVALID_ARGUMENT", `--devices: ${String(error)}`);
-  });
-  return readDevicesFile(text, devices);
+  return readDevicesFile(await readText(devices, "--devices"), devices);
 }
 
 /** undefined where there is no output yet, or none that can be read. */
@@ -191,7 +199,7 @@ function warnIfBusy(note: (text: string) => void): void {
   const { cores } = describeMachine();
   if (load < BUSY_LOAD * cores) return;
   note(
-    `warning: other programs kept ${load.toFixed(1)} of ${cores} cores busy in the last minute: times will be too long`,
+    `warning: other programs asked for ${load.toFixed(1)} of ${cores} cores in the last minute: times will be too long`,
   );
 }
 

@@ -273,7 +273,7 @@ export class ModelSet {
     log.warn(
       { threads, cores: coreCount },
       `the models' instances have ${threads} threads for ${coreCount} cores: under load they slow each other down; ` +
-        "lower instance_group counts or intra_op_thread_count",
+        "lower instance_group counts or intra_op_thread_count, or serve fewer models",
     );
   }
 

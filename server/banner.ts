@@ -57,7 +57,7 @@ function counted(count: number, one: string, many: string): string {
 }
 
 function rounded(rate: number): string {
-  return String(Number(rate.toPrecision(3)));
+  return rate.toLocaleString("en", { maximumSignificantDigits: 3 });
 }
 
 /** One open port, in Triton's words. */

@@ -16,6 +16,7 @@ import { busyThreads, measureWatts } from "./measure-watts.ts";
 
 export interface DevicesFlags {
   readonly output?: string | undefined;
+  readonly json: boolean;
   readonly "sysfs-root"?: string | undefined;
   readonly "nvml-library"?: string | undefined;
 }
@@ -32,19 +33,32 @@ export async function writeDevices(flags: DevicesFlags, meters: EnergyMeters, io
     io.stdout(text);
   } else {
     await writeFile(flags.output, text).catch((error: unknown) => {
-      throw new InferenceError("UNAVAILABLE", `cannot write the inventory: ${String(error)}`);
+      throw new InferenceError(
+        "UNAVAILABLE",
+        `cannot write --output: ${error instanceof Error ? error.message : String(error)}`,
+      );
     });
     const classes = inventory.classes.map(({ name }) => {
       const count = inventory.devices.filter((device) => device.class === name).length;
       return `${count} of class '${name}'`;
     });
-    io.stdout(`Written: ${flags.output}: ${classes.join(", ")}. Next: hybridserve profile --devices ${flags.output}\n`);
+    if (flags.json) {
+      io.stdout(text);
+      return EXIT_OK;
+    }
+    io.stdout(
+      `Written: ${flags.output}: ${classes.join(", ")}. Next:\n  hybridserve profile --model-repository DIR ` +
+        `--model NAME --devices ${flags.output} --output profile.json\n`,
+    );
   }
   return EXIT_OK;
 }
 
 /** The devices of this machine without watts. */
-export async function inventoryOfThisMachine(flags: DevicesFlags, note: (text: string) => void): Promise<DevicesFile> {
+export async function inventoryOfThisMachine(
+  flags: Pick<DevicesFlags, "sysfs-root" | "nvml-library">,
+  note: (text: string) => void,
+): Promise<DevicesFile> {
   const { memoryBytes, memoryLimitBytes } = describeMachine();
   const { cards } = await nvidiaCards(flags["nvml-library"]);
   const hasCuda = cards.length > 0 && (await isCudaInstalled());
@@ -81,7 +95,9 @@ async function wattsOf(
       ofProcessors.length === 0
         ? "this machine's processors have no readable energy meter"
         : "the processors' meters cannot tell different kinds of cores apart";
-    note(`note: watts are not known (null): ${why}. Enter measured ones to plan for energy.`);
+    note(
+      `note: watts are not known (null): ${why}. Planning for throughput needs none; for energy enter measured ones.`,
+    );
     return new Map();
   }
   note("measuring what the processors draw, idle and busy: takes some seconds");

@@ -1,5 +1,4 @@
 /** Reads what `hybridserve simulate` plays: the plan with its fleet, and the workload. */
-import { readFile } from "node:fs/promises";
 import type { Fleet } from "../../planner/fleet.ts";
 import { fleetOfPlan } from "../../planner/fleet-of-plan.ts";
 import type { PlanWorkload } from "../../planner/plan/workload.ts";
@@ -9,6 +8,7 @@ import type { PlanFile } from "../../proto/files/plan-file.ts";
 import { readProfileFile } from "../../proto/files/profile-file.ts";
 import { readPlanFile } from "../../proto/files/read-plan-file.ts";
 import { readWorkloadFile, type WorkloadFile } from "../../proto/files/workload-file.ts";
+import { readText } from "../read-text.ts";
 import type { SimulateOptions } from "./options.ts";
 import { arrivalProcess, recordedRouting } from "./recorded.ts";
 
@@ -20,7 +20,7 @@ export interface SimulateInputs {
 
 /** Rejects naming file and field, or what in the plan contradicts itself. */
 export async function readSimulateInputs(options: SimulateOptions): Promise<SimulateInputs> {
-  const plan = readPlanFile(await read(options.plan, "--plan"), options.plan);
+  const plan = readPlanFile(await readText(options.plan, "--plan"), options.plan);
   const [inconsistency] = checkPlan(plan);
   if (inconsistency !== undefined) {
     throw new InferenceError(
@@ -28,9 +28,9 @@ export async function readSimulateInputs(options: SimulateOptions): Promise<Simu
       `${options.plan}: ${inconsistency}; make the plan anew: ${plan.provenance.command}`,
     );
   }
-  const profile = readProfileFile(await read(options.profile, "--profile"), options.profile);
+  const profile = readProfileFile(await readText(options.profile, "--profile"), options.profile);
   const file = options.workload;
-  const workload = file === undefined ? undefined : readWorkloadFile(await read(file, "--workload"), file);
+  const workload = file === undefined ? undefined : readWorkloadFile(await readText(file, "--workload"), file);
   const base = await playedWorkload(plan, workload, file ?? options.plan);
   return { plan, fleet: fleetOfPlan(plan, profile), workload: { ...base, rate: options.rate ?? base.rate } };
 }
@@ -63,10 +63,4 @@ function checkLevels(plan: PlanFile, levels: readonly string[], path: string): v
     "FAILED_PRECONDITION",
     `${path}: dataflow.levels are ${levels.join(", ")}, but the plan is for ${planned.join(", ")}`,
   );
-}
-
-async function read(path: string, flag: string): Promise<string> {
-  return readFile(path, "utf8").catch((error: unknown) => {
-    throw new InferenceError("NOT_FOUND", `${flag}: ${error instanceof Error ? error.message : String(error)}`);
-  });
 }

@@ -1,8 +1,8 @@
 /** Figures in the planner's sentences. */
 
-/** Three digits, or all of a larger number. */
+/** Three digits, or all of a larger number, by thousands: 5,065. */
 export function figure(value: number): string {
-  return Math.abs(value) >= 100 ? value.toFixed(0) : Number(value.toPrecision(3)).toString();
+  return Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : Number(value.toPrecision(3)).toString();
 }
 
 export function percent(share: number): string {

@@ -71,6 +71,8 @@ export interface MadePlan {
 const MOST_ROUNDS = 12;
 /** Rounds after these only measure what was chosen: what is left over then never agrees with its estimates. */
 const MOST_MEASURING_ROUNDS = 2 * MOST_ROUNDS;
+/** Of the latency objective: what requests wait for each other before delays are tuned, where energy counts. */
+const FIRST_DELAY_SHARE = 0.05;
 /** Room added where the simulator finds the objective missed. */
 const MORE_ROOM = 1.15;
 const MOST_ROOM = MORE_ROOM ** 8;
@@ -148,7 +150,7 @@ function problemOf(
       batch: {
         maxBatchSize: batchSize,
         preferredBatchSizes: [batchSize],
-        maxQueueDelayMs: 0,
+        maxQueueDelayMs: batchSize === 1 ? 0 : firstDelayMs,
         preserveOrdering: false,
       },
       meanRows: Math.min(batchSize, mean ?? batchSize),
@@ -265,5 +267,5 @@ function share(value: number): string {
 }
 
 function rounded(value: number): string {
-  return String(Number(value.toPrecision(3)));
+  return value.toLocaleString("en", { maximumSignificantDigits: 3 });
 }

@@ -80,6 +80,7 @@ export class JsonField {
 
   number(least = Number.NEGATIVE_INFINITY, most = Number.POSITIVE_INFINITY): number {
     if (typeof this.value !== "number" || this.value < least || this.value > most) {
+      if (least === most) throw this.error(`must be ${least}`);
       throw this.error(`must be a number ${rangeText(least, most)}`.trimEnd());
     }
     return this.value;

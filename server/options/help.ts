@@ -19,6 +19,7 @@ export function serveHelp(): string {
     lines.push("", `${group.title}:`);
     for (const spec of group.flags) lines.push(flagLine(spec));
   }
+  lines.push("", "Exit codes: 0 stopped by a signal after draining, 1 failed, 2 bad usage.");
   return `${lines.join("\n")}\n`;
 }
 

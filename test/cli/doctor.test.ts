@@ -145,7 +145,10 @@ Ready to serve.
       ...["--devices", "--output", output, "--sysfs-root", root, "--nvml-library", nvml],
     );
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^Written: .*devices\.json: 1 of class 'core'\. Next: hybridserve profile --devices /);
+    assert.match(
+      stdout,
+      /^Written: .*devices\.json: 1 of class 'core'\. Next:\n {2}hybridserve profile --model-repository DIR --model NAME --devices /,
+    );
     assert.match(
       stderr,
       /^note: watts are not known \(null\): this machine's processors have no readable energy meter/,
@@ -156,6 +159,10 @@ Ready to serve.
       [["core-0", "0"]],
     );
     assert.equal(classes[0]?.watts, null);
+    const asJson = await doctor(
+      ...["--devices", "--output", output, "--json", "--sysfs-root", root, "--nvml-library", nvml],
+    );
+    assert.equal(asJson.stdout, await readFile(output, "utf8"));
   });
 
   it("writes devices only where they were asked for, and says where it cannot", async () => {
@@ -164,7 +171,7 @@ Ready to serve.
     assert.match(alone.stderr, /--output is where --devices writes: give both/);
     const nowhere = await doctor("--devices", "--output", "/nowhere/devices.json", "--sysfs-root", "/nowhere");
     assert.equal(nowhere.code, 1);
-    assert.match(nowhere.stderr, /error: cannot write the inventory: .*ENOENT/);
+    assert.match(nowhere.stderr, /error: cannot write --output: ENOENT/);
   });
 
   it("knows its flags", async () => {

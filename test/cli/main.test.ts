@@ -4,6 +4,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { main } from "../../cli/main.ts";
 
+const COMMANDS = ["serve", "validate", "calibrate", "profile", "plan", "simulate", "doctor"];
+
 async function run(...argv: string[]) {
   let stdout = "";
   let stderr = "";
@@ -21,19 +23,43 @@ async function run(...argv: string[]) {
 test("--help lists the commands with an example; without arguments it is a mistake", async () => {
   const help = await run("--help");
   assert.equal(help.code, 0);
-  for (const name of ["serve", "validate", "profile", "doctor"])
-    assert.match(help.stdout, new RegExp(`^  ${name} `, "m"));
+  for (const name of COMMANDS) assert.match(help.stdout, new RegExp(`^  ${name} `, "m"));
   assert.match(help.stdout, /Example:\n {2}hybridserve serve/);
   assert.deepEqual(await run("help"), help);
   assert.deepEqual(await run(), { code: 2, stdout: "", stderr: help.stdout });
 });
 
 test("every command has a help with an example", async () => {
-  for (const name of ["serve", "validate", "profile", "doctor"]) {
+  for (const name of COMMANDS) {
     const { code, stdout } = await run(name, "--help");
     assert.equal(code, 0, name);
     assert.match(stdout, new RegExp(`hybridserve ${name} `), name);
     assert.deepEqual(await run("help", name), { code, stdout, stderr: "" });
+  }
+});
+
+test("every help names its exit codes, and its examples have no flag that it does not list", async () => {
+  for (const name of COMMANDS) {
+    const { stdout } = await run(name, "--help");
+    assert.match(stdout, /^Exit codes: 0 /m, name);
+    const listed = new Set([...stdout.matchAll(/^ {2}(--[\w-]+)/gm)].map((match) => match[1]));
+    const examples = stdout.match(/^ {2}hybridserve .*(\n {4}--.*)*/gm) ?? [];
+    assert.ok(examples.length > 0, name);
+    for (const example of examples.filter((each) => each.startsWith(`  hybridserve ${name}`)))
+      for (const [flag] of example.matchAll(/--[\w-]+/g)) assert.ok(listed.has(flag), `${name}: ${flag}`);
+  }
+});
+
+test("a mistyped flag of a planner's command names the one that was meant", async () => {
+  for (const [name, wrong, meant] of [
+    ["doctor", "--device", "--devices"],
+    ["profile", "--sample=3", "--samples"],
+    ["plan", "--objectiv=energy", "--objective"],
+    ["simulate", "--overhead-msec=1", "--overhead-ms"],
+  ] as const) {
+    const { code, stderr } = await run(name, wrong);
+    assert.equal(code, 2, name);
+    assert.ok(stderr.includes(`did you mean "${meant}"?`), stderr);
   }
 });
 

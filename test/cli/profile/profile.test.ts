@@ -52,7 +52,10 @@ describe("hybridserve profile", () => {
     const { code, stdout, stderr } = await profile(...argv);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /fashion-xs {2}core +1 .* 6\n/);
-    assert.match(stdout, /\nWritten: .*profile\.json\. Next: hybridserve plan --profile /);
+    assert.match(
+      stdout,
+      /\nWritten: .*profile\.json\. Next, with a workload\.json:\n {2}hybridserve plan --model-repository \S+ --profile .* --objective throughput --output plan\n/,
+    );
     assert.match(stderr, /fashion-xs on core: 12\/12 \(100 %\)/);
     const file = readProfileFile(await readFile(output, "utf8"), output);
     assert.equal(file.runtime.node, process.versions.node);
@@ -189,7 +192,7 @@ describe("hybridserve profile", () => {
     [
       "an inventory that is not there",
       ["--model", "fashion-xs", "--devices", "/no.json"],
-      /^error: --devices: .*ENOENT/m,
+      /^error: --devices: there is no file .*; hybridserve doctor --devices/m,
     ],
     ["data that are not there", ["--model", "fashion-xs", "--data", "/no.npz"], /^error: --data: .*ENOENT/m],
   ];

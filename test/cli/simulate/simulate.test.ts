@@ -112,7 +112,7 @@ test("what cannot be simulated is told with file and place", async (context) => 
   );
   const absent = await run("--plan", join(folder, "other.json"));
   assert.equal(absent.code, 1);
-  assert.match(absent.stderr, /--plan: ENOENT/);
+  assert.match(absent.stderr, /--plan: there is no file '.*other\.json'; hybridserve plan writes it/);
   const usage = await run("--plan", "p", "--compare", "giant-only");
   assert.equal(usage.code, 2);
   assert.match(usage.stderr, /--compare 'giant-only' must be one of last-level-only/);

@@ -157,7 +157,7 @@ test("reasons: no profile, a stage too large, memory in all, a rate too high, wa
     await reasonOf(family({ counts: [1, 0], room: 9 })),
     /takes 13 B, the devices offer 9 B; add at least 1 device/,
   );
-  assert.match(await reasonOf(family({ objective: "energy", rate: 1e4 })), /the rate is 10000; give about .* times/);
+  assert.match(await reasonOf(family({ objective: "energy", rate: 1e4 })), /the rate is 10,000; give about .* times/);
   const unknown = sample.classes.map((each) => ({ ...each, watts: null }));
   await assert.rejects(
     place({ ...sample, objective: "energy", classes: unknown }, solver),

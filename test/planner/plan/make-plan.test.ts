@@ -129,7 +129,7 @@ describe("makePlan", () => {
     );
     assert.match(
       made.warnings.join(),
-      /the workload asks for 5000 requests a second; within the objective this plan takes/,
+      /the workload asks for 5,000 requests a second; within the objective this plan takes/,
     );
     assert.ok(made.predictedRate < 5000);
   });
