@@ -20,12 +20,11 @@ import { writeNpz } from "../../proto/files/npz.ts";
 import type { Numerics } from "../../proto/files/plan-file.ts";
 import { textHash } from "../../proto/files/policy-hash.ts";
 import type { ClassProfile, ModelProfile } from "../../proto/files/profile-file.ts";
-import { type InferenceRequest, NO_PARAMETERS } from "../../proto/inference.ts";
-import { concatTensors, type Tensor } from "../../proto/tensor.ts";
+import type { Tensor } from "../../proto/tensor.ts";
 import { SystemClock } from "../../scheduler/clock.ts";
-import type { ModelInstance } from "../../scheduler/instance.ts";
 import { devicesHere } from "../profile/profile-class.ts";
 import type { RowSource } from "../profile/rows.ts";
+import { joined, runAll, stageRequest, tensorMap } from "./stage-batches.ts";
 import { type WrittenStage, type WrittenStages, writeStages } from "./write-stages.ts";
 
 export interface StageMeasuring {
@@ -239,34 +238,6 @@ export class MeasuredStages {
   }
 }
 
-/** Runs every batch once more, so that the next stage finds its inputs. */
-async function runAll(
-  instance: ModelInstance,
-  model: MeasuredModel,
-  stage: WrittenStage,
-  batches: ReadonlyMap<number, readonly Map<string, Tensor>[]>,
-): Promise<void> {
-  for (const tensors of [...batches.values()].flat()) {
-    const { outputs } = await instance.execute([stageRequest(model, stage, tensors)]);
-    for (const output of outputs[0] ?? []) tensors.set(output.name, output);
-  }
-}
-
-function stageRequest(
-  { signature }: MeasuredModel,
-  stage: WrittenStage,
-  tensors: ReadonlyMap<string, Tensor>,
-): InferenceRequest {
-  return {
-    modelName: signature.name,
-    modelVersion: signature.version,
-    id: "",
-    parameters: NO_PARAMETERS,
-    inputs: stage.inputs.flatMap(({ name }) => tensors.get(name) ?? []),
-    requestedOutputs: [],
-  };
-}
-
 /** Measured where the class is here, as estimated elsewhere; without the classes that it does not run on. */
 function withMeasurements(estimate: Stage, classes: readonly ClassProfile[]): Stage {
   const memoryBytes = new Map(estimate.memoryBytes);
@@ -315,19 +286,6 @@ function summary(batches: ClassProfile["batches"]): string {
 
 function goldenRows({ maxBatchSize }: ModelProfile): number {
   return Math.min(GOLDEN_ROWS, maxBatchSize);
-}
-
-/** The inputs of a batch in one piece each. */
-function joined(requests: readonly InferenceRequest[]): Tensor[] {
-  const first = requests[0]?.inputs ?? [];
-  if (requests.length === 1) return [...first];
-  return first.map(({ name }) =>
-    concatTensors(requests.flatMap((request) => request.inputs.find((input) => input.name === name) ?? [])),
-  );
-}
-
-function tensorMap(tensors: readonly Tensor[]): Map<string, Tensor> {
-  return new Map(tensors.map((tensor) => [tensor.name, tensor]));
 }
 
 /** Different cuts of a model do not share files. */
