@@ -143,6 +143,8 @@ function problemOf(
   const { workload, profiles } = request;
   const reach = loadedReach(workload);
   const own = reachOf(workload.paths);
+  // Without any wait batches of a lightly loaded fleet are single rows, which cost more devices, which empties them further.
+  const firstDelayMs = request.objective === "energy" ? FIRST_DELAY_SHARE * workload.slo.latencyMs : 0;
   const wayOf = new Map<LevelOption, StagedModel>();
   const optionOf = (way: StagedModel, batchSize: number, mean: number | undefined): LevelOption => {
     const option: LevelOption = {
