@@ -5,6 +5,7 @@ import { FAILURE_REASONS, type ModelStatistics } from "../scheduler/statistics.t
 import { addCascadeMetrics } from "./cascade-metrics.ts";
 import type { MachineUsage } from "./cpu-usage.ts";
 import type { HttpRoute } from "./http-server.ts";
+import { addInstanceMetrics } from "./instance-metrics.ts";
 import { labelsOf } from "./metric-labels.ts";
 import { PLAN_STATES, type PlanState } from "./plan/served-plan.ts";
 
@@ -81,6 +82,7 @@ export function renderMetrics(scrape: Scrape): Promise<string> {
   const registry = new Registry();
   addModelMetrics(registry, scrape.models);
   addCascadeMetrics(registry, scrape.models);
+  addInstanceMetrics(registry, scrape.models);
   if (scrape.machine !== undefined) addMachineMetrics(registry, scrape.machine);
   if (scrape.planState !== undefined) addPlanState(registry, scrape.planState);
   gauge(

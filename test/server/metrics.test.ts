@@ -1,8 +1,11 @@
 /** The Prometheus text: families, labels, values. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { BatchedModel } from "../../scheduler/batched-model.ts";
+import { VirtualClock } from "../../scheduler/clock.ts";
 import { parseCpuTicks, parseMemoryUsage, utilization } from "../../server/cpu-usage.ts";
 import { renderMetrics } from "../../server/metrics.ts";
+import { signature } from "../support/tensors.ts";
 import { FakeRepository } from "./support/fake-repository.ts";
 
 const PROCESS = { residentBytes: 1000, cpuSeconds: 2.5 };
@@ -40,6 +43,37 @@ test("counters of every model with labels and units; failures by reason", async 
     assert.ok(lines.includes(line), `${line}\nis missing in\n${text}`);
   }
   assert.doesNotMatch(text, /nv_cpu_/);
+});
+
+test("instances that can be lost: state, crashes, hangs, restarts", async () => {
+  const clock = new VirtualClock();
+  const report = { isolation: "process", device: "cpu", crashes: 3, hangs: 1, restarts: 2 } as const;
+  const instance = {
+    name: "m_0",
+    execute: () => Promise.reject(new Error("not asked")),
+    close: () => Promise.resolve(),
+    report: { ...report, name: "m_0", state: "restarting" as const },
+  };
+  const model = new BatchedModel({
+    signature: signature(),
+    instances: [instance],
+    batching: null,
+    queuePolicy: { maxQueueSize: 0, serverQueueBound: 0, defaultTimeoutMs: 0, allowTimeoutOverride: false },
+    clock,
+  });
+  const [loaded] = new FakeRepository("m").loaded();
+  assert.ok(loaded);
+  const text = await renderMetrics({ models: [{ ...loaded, model }], machine: undefined, process: PROCESS });
+  const labels = '_team="vision",model="m",version="1",instance="m_0",device="cpu"';
+  for (const line of [
+    `hybridserve_instance_state{${labels},state="restarting"} 1`,
+    `hybridserve_instance_state{${labels},state="ready"} 0`,
+    `hybridserve_instance_crashes_total{${labels}} 3`,
+    `hybridserve_instance_hangs_total{${labels}} 1`,
+    `hybridserve_instance_restarts_total{${labels}} 2`,
+  ]) {
+    assert.ok(text.split("\n").includes(line), `${line}\nis missing in\n${text}`);
+  }
 });
 
 test("an empty repository still renders every family", async () => {
