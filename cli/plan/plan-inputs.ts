@@ -85,7 +85,7 @@ async function cascadeFlow(file: WorkloadFile, options: PlanOptions): Promise<Fl
   const point = pointOf(name, located.file, options.operatingPoint);
   const paths = pathsOf(name, point);
   const gearPoints = located.file.operatingPoints
-    .filter((each) => each.expected !== null && (each.certificate !== null || each === point))
+    .filter((each) => each.expected !== null && (each === point || promisesAsMuch(each, point)))
     .map((each) => ({
       name: each.name,
       routing: { kind: "paths", paths: each.expected?.paths ?? [] } as const,
@@ -97,6 +97,12 @@ async function cascadeFlow(file: WorkloadFile, options: PlanOptions): Promise<Fl
     cascade: { name, version: located.version, operatingPoint: point.name },
     gearPoints,
   };
+}
+
+/** A gear may be cheaper, but not looser than the point that was asked for. */
+function promisesAsMuch({ certificate }: OperatingPoint, than: OperatingPoint): boolean {
+  if (certificate === null || than.certificate === null) return certificate !== null && than.certificate === null;
+  return certificate.metric === than.certificate.metric && certificate.epsilon <= than.certificate.epsilon;
 }
 
 function pointOf(cascade: string, file: CascadeFile, asked: string | undefined): OperatingPoint {

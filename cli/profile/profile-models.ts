@@ -164,14 +164,14 @@ async function measureGraph(
 }
 
 /**
- * Threads of a run by class, of the classes that node times can stand for: cores that are here. Times of another machine or
- * of a card would be shared out otherwise.
+ * Threads of a run by class, of the classes that node times can stand for: cores that are here. Times of another machine
+ * would be shared out otherwise; a card borrows shares when a plan is made.
  */
 function nodeClasses({ inventory }: ProfileTask): Map<string, number> {
-  return new Map(
-    inventory.classes.flatMap(({ name, kind }) => {
-      const [device] = devicesHere(inventory, name);
-      return kind === "cpu" && device !== undefined ? [[name, threadsOf(device)] as const] : [];
-    }),
-  );
+  const cpus = inventory.classes.flatMap(({ name, kind }) => {
+    const [device] = devicesHere(inventory, name);
+    return kind === "cpu" && device !== undefined ? [[name, threadsOf(device)] as const] : [];
+  });
+  // Cuts need shares of nodes: a fleet of GPUs only takes them from a core here.
+  return new Map(cpus.length === 0 ? [["cpu", 1]] : cpus);
 }

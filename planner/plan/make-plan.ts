@@ -19,7 +19,7 @@ import { type Capacity, type CapacityOptions, capacity, holds } from "./capacity
 import { type GearPoint, gearTable } from "./gears.ts";
 import { measureChosen, type StageMeasurer } from "./measure-ways.ts";
 import { tuneQueueDelays } from "./queue-delays.ts";
-import { cutModels, type StagedModel, usefulBatchSizes, wholeModel } from "./stage-options.ts";
+import { classSpeeds, cutModels, type StagedModel, usefulBatchSizes, wholeModel } from "./stage-options.ts";
 import { loadedReach, type PlanWorkload, simulatedAt } from "./workload.ts";
 
 export interface PlanRequest {
@@ -123,7 +123,7 @@ function requireWatts({ objective, classes }: PlanRequest): void {
 function waysToRun(profile: ModelProfile, request: PlanRequest): StagedModel[] {
   const whole = wholeModel(profile);
   const { classes, links, devices, memoryShare } = request;
-  const cut = cutModels(profile, classes, links, devices.length, memoryShare);
+  const cut = cutModels(profile, classes, links, devices.length, memoryShare, classSpeeds(request.profiles, classes));
   const ways = [...(whole === undefined ? [] : [whole]), ...cut];
   if (ways.length > 0) return ways;
   const why = profile.classes.map((each) => `on ${each.class}: ${each.stopped}`).join("; ");

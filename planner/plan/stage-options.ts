@@ -47,6 +47,35 @@ export function wholeModel(profile: ModelProfile): StagedModel | undefined {
   return { cuts: [], stages: [stage], isMeasured: true };
 }
 
+/** Milliseconds on a class for one that nodes take where they were profiled; see `classSpeeds`. */
+export type ClassSpeeds = ReadonlyMap<string, number>;
+
+/**
+ * For classes whose nodes cannot be profiled one by one, such as GPUs: how long whole models take there compared with the
+ * sum of their nodes elsewhere. Only shares of nodes matter to a cut, and chosen stages are measured.
+ */
+export function classSpeeds(profiles: readonly ModelProfile[], classes: readonly DeviceClass[]): ClassSpeeds {
+  return new Map(
+    classes.flatMap(({ name }) => {
+      const ratios = profiles.flatMap(({ graph, classes: measured }) => {
+        const whole = measured.find((each) => each.class === name);
+        if (graph === null || whole === undefined || whole.batches.length === 0) return [];
+        const elsewhere = graph.nodeMs[name] === undefined ? sum(Object.values(graph.nodeMs)[0] ?? []) : 0;
+        return elsewhere > 0 ? [meanServiceMs(serviceOf(whole), graph.batchSize) / elsewhere] : [];
+      });
+      return ratios.length === 0 ? [] : [[name, sum(ratios) / ratios.length] as const];
+    }),
+  );
+}
+
+/** Of the class, else of another one at the class's speed. */
+function nodeTimes(graph: GraphProfile, className: string, speeds: ClassSpeeds): readonly number[] | undefined {
+  const own = graph.nodeMs[className];
+  if (own !== undefined) return own;
+  const speed = speeds.get(className) ?? 1;
+  return Object.values(graph.nodeMs)[0]?.map((ms) => ms * speed);
+}
+
 /** The best cuts into 2, 3 ... stages for each class, as far as devices and memory allow; each set of cuts once. */
 export function cutModels(
   profile: ModelProfile,
@@ -54,12 +83,13 @@ export function cutModels(
   links: Links,
   deviceCount: number,
   memoryShare: number,
+  speeds: ClassSpeeds = new Map(),
 ): StagedModel[] {
   const { graph } = profile;
   if (graph === null || graph.cuts.length === 0) return [];
   const found = new Map<string, StagedModel>();
   for (const deviceClass of classes) {
-    const nodeMs = graph.nodeMs[deviceClass.name];
+    const nodeMs = nodeTimes(graph, deviceClass.name, speeds);
     if (nodeMs === undefined) continue;
     for (let stages = 2; stages <= Math.min(MOST_STAGES, deviceCount); stages++) {
       for (const share of MEMORY_SHARES) {
@@ -76,7 +106,7 @@ export function cutModels(
         // With less memory it is as impossible.
         if (!cut.feasible) break;
         if (found.has(cut.cuts.join())) continue;
-        const staged = cut.stages.map((_, i) => estimatedStage(profile, graph, classes, cut, i));
+        const staged = cut.stages.map((_, i) => estimatedStage(profile, graph, classes, cut, i, speeds));
         found.set(cut.cuts.join(), { cuts: cut.cuts, stages: staged, isMeasured: false });
       }
     }
@@ -90,12 +120,13 @@ function estimatedStage(
   classes: readonly DeviceClass[],
   cut: PartitionFound,
   index: number,
+  speeds: ClassSpeeds,
 ): Stage {
   const estimate = cut.stages[index];
   const [from, to] = [estimate?.fromNode ?? 0, estimate?.toNode ?? 0];
   const memory = PROCESS_BYTES + WEIGHT_COPIES * (estimate?.weightBytes ?? 0);
   const known = classes.flatMap(({ name }) => {
-    const nodeMs = graph.nodeMs[name];
+    const nodeMs = nodeTimes(graph, name, speeds);
     return nodeMs === undefined ? [] : [{ name, nodeMs }];
   });
   const crossing = graph.cuts.find(({ position }) => position === to)?.bytes ?? 0;

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { meanServiceMs } from "../../../planner/fleet.ts";
 import { planLastLevel } from "../../../planner/plan/last-level-only.ts";
 import { makePlan, type PlanTools } from "../../../planner/plan/make-plan.ts";
-import type { StagedModel } from "../../../planner/plan/stage-options.ts";
-import { CORE, cores, planRequest, sampleProfile, twoLevels, workload } from "./profiles.ts";
+import { classSpeeds, cutModels, type StagedModel } from "../../../planner/plan/stage-options.ts";
+import { CORE, cores, LINKS, planRequest, sampleProfile, twoLevels, workload } from "./profiles.ts";
 
 const SMALL = sampleProfile({ name: "small", rowMs: 2, weightBytes: 1e6, nodes: 0 });
 const LARGE = sampleProfile({ name: "large", rowMs: 20, weightBytes: 100e6 });
@@ -160,5 +161,27 @@ describe("the last level alone", () => {
       ["large"],
     );
     assert.ok((alone?.rate ?? 0) > 0 && (alone?.rate ?? 0) < (cascade.capacity?.rate ?? 0) / 2);
+  });
+});
+
+describe("a class whose nodes cannot be profiled", () => {
+  it("takes the shares of another's nodes, at the speed of the models that were measured there", () => {
+    const card = { ...CORE, name: "card", kind: "cuda" as const };
+    const on = (name: string, rowMs: number, isWhole: boolean) => {
+      const { classes, ...profile } = sampleProfile({ name, rowMs, weightBytes: 200e6, isWhole });
+      return { ...profile, classes: classes.map((each) => ({ ...each, class: "card" })) };
+    };
+    // Nodes were timed on "core"; the card takes a tenth of that for the model that it holds whole.
+    const small = { ...on("small", 1, true), graph: sampleProfile({ name: "small", rowMs: 10, weightBytes: 1 }).graph };
+    const giant = { ...on("giant", 40, false) };
+    const speeds = classSpeeds([small, giant], [card]);
+    assert.equal(speeds.get("card"), 0.1);
+    const [cut] = cutModels(giant, [card], LINKS, 2, 0.9, speeds);
+    const totalMs = (cut?.stages ?? []).reduce((sum, { service }) => {
+      const times = service.get("card");
+      return sum + (times === undefined ? Number.NaN : meanServiceMs(times, 1));
+    }, 0);
+    // 40 ms of nodes at a tenth, with what runs in service and two boundaries take more.
+    assert.ok(totalMs > 4 && totalMs < 6, `${totalMs}`);
   });
 });
