@@ -13,8 +13,8 @@ import { largestBatch, ratioConditions, scenarioProblem } from "../../planner/sc
 
 const HELP = `Energy of a cascade against its last level alone, over arrival rates, for the fleets in examples/planner/scenarios.
 
-  node examples/planner/scenarios.ts [--only NAMES] [--formula] [--requests N]
-  node examples/planner/scenarios.ts --large
+  npm run demo:scenarios -- [--only NAMES] [--formula] [--requests N]
+  npm run demo:scenarios -- --large
 
   --only NAMES    files without .json, comma separated (default: all but large-fleet)
   --formula       the closed form only: seconds instead of minutes

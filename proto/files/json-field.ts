@@ -1,5 +1,6 @@
 /** Reads a JSON file field by field; every complaint names the file and the path inside it. */
 import { InferenceError } from "../errors.ts";
+import { didYouMean } from "../suggest.ts";
 
 /** Largest file read, in characters; far above what calibration or the planner writes. */
 const MAX_CHARACTERS = 64 * 1024 * 1024;
@@ -36,7 +37,7 @@ export class JsonField {
   object(knownKeys: readonly string[]): this {
     const record = this.#record();
     for (const key of Object.keys(record)) {
-      if (!knownKeys.includes(key)) throw this.#at(key).error(`is not a known key; known: ${knownKeys.join(", ")}`);
+      if (!knownKeys.includes(key)) throw this.#at(key).error(`is not a known key${didYouMean(key, knownKeys)}; known: ${knownKeys.join(", ")}`);
     }
     return this;
   }
