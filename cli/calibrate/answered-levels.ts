@@ -37,18 +37,28 @@ export function recordedLevels(
   kinds: Kinds,
   options: CalibrateOptions,
 ): AnsweredLevels {
-  checkMask(dataset, levels, options.data);
-  const mask: Tensor | undefined =
-    dataset.mask === null
-      ? undefined
-      : { name: "mask", datatype: "UINT8", shape: [dataset.mask.length], data: dataset.mask };
   return {
-    scores: dataset.levels.map((tensor, k) => toScores(tensor, mask, kinds[k] ?? null, `${options.data}: level${k}`)),
+    scores: recordedScores(dataset, levels, kinds, options.data),
     costs: knownCosts(givenCosts(options, levels) ?? levels.map((level) => level.cost)),
     levelHashes: levels.map(() => ""),
     provider: "",
     ran: null,
   };
+}
+
+/** Scores of each level; `data` names the file. Throws INVALID_ARGUMENT where the mask is not as the cascade serves it. */
+export function recordedScores(
+  dataset: RecordedDataset,
+  levels: readonly CascadeLevel[],
+  kinds: Kinds,
+  data: string,
+): Scores[] {
+  checkMask(dataset, levels, data);
+  const mask: Tensor | undefined =
+    dataset.mask === null
+      ? undefined
+      : { name: "mask", datatype: "UINT8", shape: [dataset.mask.length], data: dataset.mask };
+  return dataset.levels.map((tensor, k) => toScores(tensor, mask, kinds[k] ?? null, `${data}: level${k}`));
 }
 
 /** Which tokens count must be told alike here and where the cascade serves, or its confidences are others there. */

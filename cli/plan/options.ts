@@ -17,6 +17,8 @@ What is planned:
   --workload FILE          arrival rate, latency objective, and the models with the ways of rows through them
   --cascade NAME           instead of the workload's dataflow: the levels of this cascade, as its cascade.json has them
   --operating-point NAME   of that cascade; default: its own default
+  --recorded FILE          of that cascade: .npz of what its levels answered, as for calibrate --data: simulated rows
+                           take the ways of these rows, not ways drawn by the point's paths
 
 How:
   --objective KIND         throughput: the highest rate in time; energy: the fewest watts at the workload's rate
@@ -54,6 +56,7 @@ export const PLAN_OPTIONS = {
   workload: { type: "string" },
   cascade: { type: "string" },
   "operating-point": { type: "string" },
+  recorded: { type: "string" },
   objective: { type: "string" },
   "utilisation-cap": { type: "string", default: "0.8" },
   "memory-share": { type: "string", default: "0.9" },
@@ -80,6 +83,8 @@ export interface PlanOptions {
   readonly cascade: string | undefined;
   /** undefined: the cascade's default. */
   readonly operatingPoint: string | undefined;
+  /** Recorded outputs of the cascade's levels; undefined: ways are drawn by the paths. */
+  readonly recorded: string | undefined;
   readonly objective: PlanObjective;
   readonly utilisationCap: number;
   readonly memoryShare: number;
@@ -105,6 +110,9 @@ export function parsePlanOptions(argv: readonly string[]): PlanOptions | "help" 
   if (values["operating-point"] !== undefined && values.cascade === undefined) {
     throw invalid("--operating-point is a cascade's: name that with --cascade");
   }
+  if (values.recorded !== undefined && values.cascade === undefined) {
+    throw invalid("--recorded holds answers of a cascade's levels: name that with --cascade");
+  }
   return {
     repositories,
     profile: needed(values.profile, "--profile profile.json"),
@@ -112,6 +120,7 @@ export function parsePlanOptions(argv: readonly string[]): PlanOptions | "help" 
     workload: needed(values.workload, "--workload workload.json"),
     cascade: values.cascade,
     operatingPoint: values["operating-point"],
+    recorded: values.recorded,
     objective: oneOf(needed(values.objective, "--objective throughput or energy"), "--objective", PLAN_OBJECTIVES),
     utilisationCap: share(values["utilisation-cap"], "--utilisation-cap"),
     memoryShare: share(values["memory-share"], "--memory-share"),

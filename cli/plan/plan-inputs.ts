@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { levelHash } from "../../model-repo/backends/certificate-hash.ts";
 import type { GearPoint } from "../../planner/plan/gears.ts";
 import type { PlanWorkload } from "../../planner/plan/workload.ts";
+import type { Routing } from "../../planner/simulate/ways.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { CascadeFile, OperatingPoint } from "../../proto/files/cascade-file.ts";
 import { type DevicesFile, readDevicesFile } from "../../proto/files/devices-file.ts";
@@ -13,6 +14,7 @@ import { readWorkloadFile, type WorkloadFile } from "../../proto/files/workload-
 import { locateCascade } from "../calibrate/locate-cascade.ts";
 import { readText } from "../read-text.ts";
 import { arrivalProcess, recordedRouting } from "../simulate/recorded.ts";
+import { readRecordedConfidences, routingOfPoint } from "../simulate/recorded-confidences.ts";
 import type { PlanOptions } from "./options.ts";
 
 export interface PlanInputs {
@@ -42,7 +44,7 @@ export async function readPlanInputs(options: PlanOptions): Promise<PlanInputs> 
   return {
     profile,
     inventory,
-    workload: await planWorkload(file, flow.paths, options.workload),
+    workload: await planWorkload(file, flow, options.workload),
     profiles,
     cascade: flow.cascade,
     gearPoints: flow.gearPoints,
@@ -54,6 +56,8 @@ export async function readPlanInputs(options: PlanOptions): Promise<PlanInputs> 
 interface Flow {
   readonly levels: readonly { readonly name: string; readonly version: string }[];
   readonly paths: readonly (readonly number[])[];
+  /** null: as the workload's dataflow says. */
+  readonly routing: Routing | null;
   readonly cascade: PlannedCascade | null;
   readonly gearPoints: readonly GearPoint[];
 }
@@ -66,7 +70,7 @@ function workloadFlow({ dataflow }: WorkloadFile, { workload }: PlanOptions): Fl
     );
   }
   const levels = dataflow.levels.map((name) => ({ name, version: "" }));
-  return { levels, paths: dataflow.paths, cascade: null, gearPoints: [] };
+  return { levels, paths: dataflow.paths, routing: null, cascade: null, gearPoints: [] };
 }
 
 /** The levels and paths of one operating point; points with a certificate, and the chosen one, may become gears. */
@@ -84,16 +88,21 @@ async function cascadeFlow(file: WorkloadFile, options: PlanOptions): Promise<Fl
   }
   const point = pointOf(name, located.file, options.operatingPoint);
   const paths = pathsOf(name, point);
+  const recorded =
+    options.recorded === undefined ? null : await readRecordedConfidences(options.recorded, located.file.levels);
+  const routingOf = (each: OperatingPoint): Routing =>
+    recorded === null ? { kind: "paths", paths: each.expected?.paths ?? [] } : routingOfPoint(recorded, each);
   const gearPoints = located.file.operatingPoints
     .filter((each) => each.expected !== null && (each === point || promisesAsMuch(each, point)))
     .map((each) => ({
       name: each.name,
-      routing: { kind: "paths", paths: each.expected?.paths ?? [] } as const,
+      routing: routingOf(each),
       cost: each.expected?.cost.value ?? Number.POSITIVE_INFINITY,
     }));
   return {
     levels: located.file.levels.map(({ model, version }) => ({ name: model, version })),
     paths,
+    routing: routingOf(point),
     cascade: { name, version: located.version, operatingPoint: point.name },
     gearPoints,
   };
@@ -159,11 +168,7 @@ async function hashInRepositories(repositories: readonly string[], name: string,
   return "";
 }
 
-async function planWorkload(
-  file: WorkloadFile,
-  paths: readonly (readonly number[])[],
-  path: string,
-): Promise<PlanWorkload> {
+async function planWorkload(file: WorkloadFile, { paths, routing }: Flow, path: string): Promise<PlanWorkload> {
   const { rate, arrivals, rowsPerRequest, slo, shadowShare, dataflow } = file;
   const { process, cv } = await arrivalProcess(arrivals, path);
   const recorded = dataflow?.recorded ?? null;
@@ -175,7 +180,7 @@ async function planWorkload(
     rowsPerRequest,
     slo,
     paths,
-    routing: recorded === null ? { kind: "paths", paths } : await recordedRouting(recorded, paths, path),
+    routing: routing ?? (recorded === null ? { kind: "paths", paths } : await recordedRouting(recorded, paths, path)),
     shadowShare,
   };
 }

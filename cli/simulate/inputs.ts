@@ -3,6 +3,7 @@ import type { Fleet } from "../../planner/fleet.ts";
 import { fleetOfPlan } from "../../planner/fleet-of-plan.ts";
 import type { PlanWorkload } from "../../planner/plan/workload.ts";
 import { checkPlan } from "../../planner/plan-check.ts";
+import type { Routing } from "../../planner/simulate/ways.ts";
 import { InferenceError } from "../../proto/errors.ts";
 import type { PlanFile } from "../../proto/files/plan-file.ts";
 import { readProfileFile } from "../../proto/files/profile-file.ts";
@@ -11,6 +12,7 @@ import { readWorkloadFile, type WorkloadFile } from "../../proto/files/workload-
 import { readText } from "../read-text.ts";
 import type { SimulateOptions } from "./options.ts";
 import { arrivalProcess, recordedRouting } from "./recorded.ts";
+import { readCascadeVersion, readRecordedConfidences, routingOfPoint } from "./recorded-confidences.ts";
 
 export interface SimulateInputs {
   readonly plan: PlanFile;
@@ -32,7 +34,8 @@ export async function readSimulateInputs(options: SimulateOptions): Promise<Simu
   const file = options.workload;
   const workload = file === undefined ? undefined : readWorkloadFile(await readText(file, "--workload"), file);
   const base = await playedWorkload(plan, workload, file ?? options.plan);
-  return { plan, fleet: fleetOfPlan(plan, profile), workload: { ...base, rate: options.rate ?? base.rate } };
+  const routing = options.recorded === undefined ? base.routing : await replayed(plan, workload, options);
+  return { plan, fleet: fleetOfPlan(plan, profile), workload: { ...base, routing, rate: options.rate ?? base.rate } };
 }
 
 /** `path`: file that the names of traces and recorded rows are relative to. */
@@ -54,6 +57,36 @@ async function playedWorkload(plan: PlanFile, file: WorkloadFile | undefined, pa
     routing: recorded === null ? { kind: "paths", paths } : await recordedRouting(recorded, paths, path),
     shadowShare,
   };
+}
+
+/** The ways of `--recorded` rows at the plan's operating point. */
+async function replayed(
+  { cascade }: PlanFile,
+  workload: WorkloadFile | undefined,
+  { plan, recorded = "", repositories }: SimulateOptions,
+): Promise<Routing> {
+  if (cascade === null) {
+    throw new InferenceError(
+      "FAILED_PRECONDITION",
+      `${plan} is for models by themselves; --recorded is for the plan of a cascade (hybridserve plan --cascade NAME)`,
+    );
+  }
+  if (workload !== undefined && workload.dataflow !== null) {
+    throw new InferenceError(
+      "INVALID_ARGUMENT",
+      "--recorded and the workload's 'dataflow' both say where rows go: leave one of them out",
+    );
+  }
+  const file = await readCascadeVersion(repositories, cascade.name, cascade.version);
+  const point = file.operatingPoints.find(({ name }) => name === cascade.operatingPoint);
+  if (point === undefined) {
+    throw new InferenceError(
+      "FAILED_PRECONDITION",
+      `version ${cascade.version} of cascade '${cascade.name}' has no operating point '${cascade.operatingPoint}', which ` +
+        `${plan} is for: make the plan anew`,
+    );
+  }
+  return routingOfPoint(await readRecordedConfidences(recorded, file.levels), point);
 }
 
 function checkLevels(plan: PlanFile, levels: readonly string[], path: string): void {

@@ -13,6 +13,9 @@ Flags:
   --plan FILE                what hybridserve plan wrote
   --profile FILE             service times of whole models (default: profile.json beside the plan)
   --workload FILE            arrivals, objective, ways of rows (default: what the plan was made for)
+  --recorded FILE            .npz of what the levels of the plan's cascade answered, as for calibrate --data: simulated
+                             rows take the ways of these rows, not ways drawn by the plan's paths
+  --model-repository DIR     where that cascade is (repeatable)
   --rate R                   requests a second instead of the workload's
   --compare last-level-only  also: the same arrivals, every row answered by the last level, on the same placement
   --unused-devices KIND      what a device without a model takes: off: nothing, bare: its bare watts (default off)
@@ -32,6 +35,8 @@ export const SIMULATE_OPTIONS = {
   plan: { type: "string" },
   profile: { type: "string" },
   workload: { type: "string" },
+  recorded: { type: "string" },
+  "model-repository": { type: "string", multiple: true },
   rate: { type: "string" },
   compare: { type: "string" },
   "unused-devices": { type: "string", default: "off" },
@@ -47,6 +52,10 @@ export interface SimulateOptions {
   readonly profile: string;
   /** undefined: the plan's own. */
   readonly workload: string | undefined;
+  /** Recorded outputs of the levels of the plan's cascade; undefined: ways are drawn by the paths. */
+  readonly recorded: string | undefined;
+  /** Where that cascade is. */
+  readonly repositories: readonly string[];
   /** Requests a second; undefined: the workload's. */
   readonly rate: number | undefined;
   readonly comparesLastLevel: boolean;
@@ -64,12 +73,18 @@ export function parseSimulateOptions(argv: readonly string[]): SimulateOptions |
   const { plan } = values;
   if (plan === undefined || plan === "") throw invalid("give --plan plan.json, as hybridserve plan writes it");
   if (values.compare !== undefined) oneOf(values.compare, "--compare", ["last-level-only"]);
+  const repositories = values["model-repository"] ?? [];
+  if ((values.recorded === undefined) !== (repositories.length === 0)) {
+    throw invalid("--recorded FILE and --model-repository DIR go together: the file's rows, and where the cascade is");
+  }
   const rate = values.rate === undefined ? undefined : number(values.rate, "--rate");
   if (rate === 0) throw invalid("--rate must be above 0");
   return {
     plan,
     profile: values.profile ?? join(dirname(plan), "profile.json"),
     workload: values.workload,
+    recorded: values.recorded,
+    repositories,
     rate,
     comparesLastLevel: values.compare !== undefined,
     unusedDevices: oneOf(values["unused-devices"], "--unused-devices", ["off", "bare"] as const),

@@ -18,6 +18,7 @@ describe("flags of plan", () => {
       workload: "w.json",
       cascade: undefined,
       operatingPoint: undefined,
+      recorded: undefined,
       objective: "throughput",
       utilisationCap: 0.8,
       memoryShare: 0.9,
@@ -47,6 +48,10 @@ describe("flags of plan", () => {
     [[...NEEDED, "--memory-share", "1.5"], /--memory-share '1\.5' must be a share/],
     [[...NEEDED, "--copies", "0"], /--copies '0' must be a whole number between 1 and 1000/],
     [[...NEEDED, "--operating-point", "AP"], /--operating-point is a cascade's: name that with --cascade/],
+    [
+      [...NEEDED, "--recorded", "levels.npz"],
+      /--recorded holds answers of a cascade's levels: name that with --cascade/,
+    ],
     [[...NEEDED, "--shape", "128"], /--shape '128' must be an input and its sizes, such as ids:128/],
   ];
   for (const [argv, text] of mistakes) {

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { main } from "../../../cli/main.ts";
+import { writeNpz } from "../../../proto/files/npz.ts";
 import { PLAN_FORMAT_VERSION, type PlanFile } from "../../../proto/files/plan-file.ts";
 import { PROFILE_FORMAT_VERSION } from "../../../proto/files/profile-file.ts";
 import { GIANT_HASH, SMALL_HASH, samplePlan } from "../../support/plans.ts";
@@ -100,6 +101,69 @@ test("a workload of its own: bursts, another dataflow, a trace beside it", async
   const wrong = await run(...base, "--workload", write({ dataflow: { levels: ["small", "huge"], reach: [1, 0.5] } }));
   assert.equal(wrong.code, 1);
   assert.match(wrong.stderr, /dataflow\.levels are small, huge, but the plan is for small, giant/);
+});
+
+/** Two classes; the first level is sure of three rows in four. */
+function recordedLevels(): Uint8Array {
+  const scores = (values: number[]) => ({
+    datatype: "FP32" as const,
+    shape: [values.length / 2, 2],
+    data: new Uint8Array(Float32Array.from(values).buffer),
+  });
+  return writeNpz(
+    new Map([
+      ["level0", scores([9, 0, 9, 0, 9, 0, 1, 1])],
+      ["level1", scores([9, 0, 9, 0, 9, 0, 9, 0])],
+      ["labels", { datatype: "INT32", shape: [4], data: new Uint8Array(16) }],
+    ]),
+  );
+}
+
+/** Version 1 of the sample plan's cascade, `AP` with an accept threshold of 0.8. */
+function familyCascade(pointName: string): string {
+  const level = (model: string, confidence: object | null) => ({
+    ...{ model, version: "1", inputs: {}, outputs: {}, labelMap: null, confidence, cost: null },
+  });
+  const maxProb = { function: "max_prob", kind: "logits", outputs: { scores: "logits" }, params: {} };
+  const gates = [{ accept: 0.8, skip: [], hopeless: null }];
+  return JSON.stringify({
+    formatVersion: 1,
+    levels: [level("small", maxProb), level("giant", null)],
+    operatingPoints: [{ name: pointName, gates, expected: null, certificate: null }],
+    thresholdPerformanceGraph: [],
+    default: pointName,
+    calibration: null,
+  });
+}
+
+test("recorded rows take the ways of the cascade's confidences and gates", async (context) => {
+  const folder = await planFolder(context);
+  const repository = await temporaryFiles(context, { "family/1/cascade.json": familyCascade("AP") });
+  const recorded = join(folder, "levels.npz");
+  writeFileSync(recorded, recordedLevels());
+  const base = ["--plan", join(folder, "plan.json"), "--requests", "4000", "--json"];
+  const { stdout, stderr } = await run(...base, "--recorded", recorded, "--model-repository", repository);
+  assert.equal(stderr, "");
+  const [variant] = JSON.parse(stdout).variants;
+  assert.ok(Math.abs(variant.levels[1].answeredShare - 0.25) < 0.03, `${variant.levels[1].answeredShare}`);
+  const alone = await run(...base, "--recorded", recorded);
+  assert.equal(alone.code, 2);
+  assert.match(alone.stderr, /--recorded FILE and --model-repository DIR go together/);
+});
+
+test("recorded rows that do not belong to the plan are refused", async (context) => {
+  const folder = await planFolder(context);
+  const recorded = join(folder, "levels.npz");
+  writeFileSync(recorded, recordedLevels());
+  const other = await temporaryFiles(context, { "family/1/cascade.json": familyCascade("EO") });
+  const flags = ["--recorded", recorded, "--model-repository", other];
+  const plan = join(folder, "plan.json");
+  assert.match((await run("--plan", plan, ...flags)).stderr, /cascade 'family' has no operating point 'AP'/);
+  const models = join(await planFolder(context, { cascade: null }), "plan.json");
+  assert.match(
+    (await run("--plan", models, ...flags)).stderr,
+    /is for models by themselves; --recorded is for the plan/,
+  );
 });
 
 test("what cannot be simulated is told with file and place", async (context) => {
