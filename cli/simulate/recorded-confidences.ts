@@ -3,6 +3,7 @@
  * [rows, classes] or [rows, tokens, classes], labels), judged by the cascade's own confidences and gates. Levels that are
  * unsure of the same rows stay so, which independent draws from an operating point's paths do not know.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { confidencesOf } from "../../planner/cascade/level-confidence.ts";
 import { type Routing, reachOfRouting, waysOfConfidences } from "../../planner/simulate/ways.ts";
@@ -86,8 +87,7 @@ export async function readCascadeVersion(
 ): Promise<CascadeFile> {
   for (const repository of repositories) {
     const path = join(repository, name, version, "cascade.json");
-    const text = await readText(path, "--model-repository").catch(() => undefined);
-    if (text !== undefined) return parseCascadeFile(text, path);
+    if (existsSync(path)) return parseCascadeFile(await readText(path, "--model-repository"), path);
   }
   throw new InferenceError(
     "NOT_FOUND",

@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test, { type TestContext } from "node:test";
 import { main } from "../../../cli/main.ts";
+import type { NpyArray } from "../../../proto/files/npy.ts";
 import { writeNpz } from "../../../proto/files/npz.ts";
 import { PLAN_FORMAT_VERSION, type PlanFile } from "../../../proto/files/plan-file.ts";
 import { PROFILE_FORMAT_VERSION } from "../../../proto/files/profile-file.ts";
@@ -105,13 +106,13 @@ test("a workload of its own: bursts, another dataflow, a trace beside it", async
 
 /** Two classes; the first level is sure of three rows in four. */
 function recordedLevels(): Uint8Array {
-  const scores = (values: number[]) => ({
-    datatype: "FP32" as const,
+  const scores = (values: number[]): NpyArray => ({
+    datatype: "FP32",
     shape: [values.length / 2, 2],
     data: new Uint8Array(Float32Array.from(values).buffer),
   });
   return writeNpz(
-    new Map([
+    new Map<string, NpyArray>([
       ["level0", scores([9, 0, 9, 0, 9, 0, 1, 1])],
       ["level1", scores([9, 0, 9, 0, 9, 0, 9, 0])],
       ["labels", { datatype: "INT32", shape: [4], data: new Uint8Array(16) }],
