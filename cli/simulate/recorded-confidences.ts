@@ -1,7 +1,7 @@
 /**
  * Ways of recorded rows through a cascade: what its levels answered, as `calibrate --data` reads it (level0, level1, ...
- * [rows, classes] or [rows, tokens, classes], labels), judged by the cascade's own confidences and gates. Levels that are
- * unsure of the same rows stay so, which independent draws from an operating point's paths do not know.
+ * [rows, classes] or [rows, tokens, classes], labels), judged by the cascade's own confidences and gates. Draws from an
+ * operating point's paths forget by which way a row came to a level, which matters where gates skip levels.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
