@@ -37,7 +37,8 @@ export class JsonField {
   object(knownKeys: readonly string[]): this {
     const record = this.#record();
     for (const key of Object.keys(record)) {
-      if (!knownKeys.includes(key)) throw this.#at(key).error(`is not a known key${didYouMean(key, knownKeys)}; known: ${knownKeys.join(", ")}`);
+      if (knownKeys.includes(key)) continue;
+      throw this.#at(key).error(`is not a known key${didYouMean(key, knownKeys)}; known: ${knownKeys.join(", ")}`);
     }
     return this;
   }
