@@ -90,7 +90,7 @@ function timeThatBinds(problem: PlacementProblem, result: PlacementResult): stri
     if (share < 0.01) continue;
     const busy = busyDevices(problem, result, name);
     texts.push(
-      `time of class '${name}': ${busy.full} of ${busy.count} devices are ${percent(problem.utilisationCap)} busy, ` +
+      `time of class '${name}': ${busy.full} of ${busy.count} devices are ${percent(problem.utilisationCap)} busy at ${figure(result.rate)} requests/s, ` +
         `the utilisation cap; ${percent(share)} of the rate hangs on them`,
     );
   }
@@ -204,7 +204,7 @@ function whyHere(lookup: Lookup, replica: Replica): string {
   return [
     `${nameOf(u)} on ${device.id}: ${whyCopy(replica, copies, { unit, bin, result })}`,
     `${others.length === 0 ? "alone" : `beside ${others.join(", ")}`}, ` +
-      `device ${percent(result.utilisation[replica.device] ?? 0)} busy, ${memory} taken`,
+      `device ${percent(result.utilisation[replica.device] ?? 0)} busy at ${figure(result.rate)} requests/s, ${memory} taken`,
     ...neighbourText(lookup, replica),
   ].join("; ");
 }

@@ -14,7 +14,7 @@ test("time binds: the class, its busy devices; one more device adds its part", a
   const { binding, placements } = explainPlacement(sample, result);
   assert.match(
     binding.join("\n"),
-    /time of class 'a': 4 of 4 devices are 80 % busy, the utilisation cap; 100 % of the rate/,
+    /time of class 'a': 4 of 4 devices are 80 % busy at \S+ requests\/s, the utilisation cap; 100 % of the rate/,
   );
   assert.equal(placements.length, result.fleet.replicas.length);
   assert.match(placements[0] ?? "", /'m0\.0' on a-0000\d: copy 1 of 2 .*: one device carries 0\.8 of 1\.6 requests\/s/);
